@@ -1,0 +1,361 @@
+//! From DataFusion's, Arrow's and the stores' failures to our vocabulary, and from our vocabulary to stable codes.
+
+use datafusion::arrow::error::ArrowError;
+use datafusion::common::{Diagnostic, SchemaError};
+use datafusion::error::DataFusionError;
+use datafusion::sql::sqlparser::parser::ParserError;
+
+use super::{Error, ErrorKind, Position, Subject};
+
+pub(super) fn code(kind: ErrorKind, subject: Option<Subject>) -> &'static str {
+    match (kind, subject) {
+        (ErrorKind::Invalid, Some(Subject::Syntax)) => "SYNTAX_ERROR",
+        (ErrorKind::Invalid, Some(Subject::Setting)) => "INVALID_SETTING",
+        (ErrorKind::Invalid, Some(Subject::Parameter)) => "INVALID_PARAMETER",
+        (ErrorKind::Invalid, Some(Subject::Column)) => "AMBIGUOUS_COLUMN",
+        (ErrorKind::Invalid, _) => "INVALID_REQUEST",
+        (ErrorKind::NotFound, Some(Subject::Catalog)) => "CATALOG_NOT_FOUND",
+        (ErrorKind::NotFound, Some(Subject::Schema)) => "SCHEMA_NOT_FOUND",
+        (ErrorKind::NotFound, Some(Subject::Table)) => "TABLE_NOT_FOUND",
+        (ErrorKind::NotFound, Some(Subject::Column)) => "COLUMN_NOT_FOUND",
+        (ErrorKind::NotFound, Some(Subject::Function)) => "FUNCTION_NOT_FOUND",
+        (ErrorKind::NotFound, Some(Subject::Setting)) => "SETTING_NOT_FOUND",
+        (ErrorKind::NotFound, Some(Subject::Query)) => "QUERY_NOT_FOUND",
+        (ErrorKind::NotFound, Some(Subject::Session)) => "SESSION_NOT_FOUND",
+        (ErrorKind::NotFound, Some(Subject::Prepared)) => "PREPARED_STATEMENT_NOT_FOUND",
+        (ErrorKind::NotFound, Some(Subject::File)) => "FILE_NOT_FOUND",
+        (ErrorKind::NotFound, _) => "NOT_FOUND",
+        (ErrorKind::Conflict, Some(Subject::Key)) => "IDEMPOTENCY_CONFLICT",
+        (ErrorKind::Conflict, Some(Subject::Query)) => "QUERY_EXISTS",
+        (ErrorKind::Conflict, _) => "ALREADY_EXISTS",
+        (ErrorKind::Unauthenticated, _) => "UNAUTHENTICATED",
+        (ErrorKind::Forbidden, Some(Subject::ReadOnly)) => "READ_ONLY",
+        (ErrorKind::Forbidden, _) => "FORBIDDEN",
+        (ErrorKind::Unsupported, _) => "UNSUPPORTED",
+        (ErrorKind::Data, _) => "DATA_ERROR",
+        (ErrorKind::Cancelled, _) => "CANCELLED",
+        (ErrorKind::Timeout, _) => "TIMEOUT",
+        (ErrorKind::Busy, _) => "TOO_MANY_REQUESTS",
+        (ErrorKind::Unavailable, _) => "UNAVAILABLE",
+        (ErrorKind::Resources, Some(Subject::Memory)) => "OUT_OF_MEMORY",
+        (ErrorKind::Resources, Some(Subject::Disk)) => "DISK_QUOTA_EXCEEDED",
+        (ErrorKind::Resources, Some(Subject::ResultSize)) => "RESULT_TOO_LARGE",
+        (ErrorKind::Resources, _) => "RESOURCES_EXHAUSTED",
+        (ErrorKind::Storage, _) => "STORAGE_ERROR",
+        (ErrorKind::Internal, _) => "INTERNAL",
+    }
+}
+
+pub(super) fn sqlstate(kind: ErrorKind, subject: Option<Subject>) -> &'static str {
+    match (kind, subject) {
+        (ErrorKind::Invalid, Some(Subject::Syntax)) => "42601",
+        (ErrorKind::Invalid, Some(Subject::Column)) => "42702",
+        (ErrorKind::Invalid, Some(Subject::Setting | Subject::Parameter)) => "22023",
+        (ErrorKind::Invalid, _) => "42000",
+        (ErrorKind::NotFound, Some(Subject::Catalog)) => "3D000",
+        (ErrorKind::NotFound, Some(Subject::Schema)) => "3F000",
+        (ErrorKind::NotFound, Some(Subject::Table)) => "42P01",
+        (ErrorKind::NotFound, Some(Subject::Column)) => "42703",
+        (ErrorKind::NotFound, Some(Subject::Function)) => "42883",
+        (ErrorKind::NotFound, Some(Subject::Prepared)) => "26000",
+        (ErrorKind::NotFound, Some(Subject::File)) => "58P01",
+        (ErrorKind::NotFound, _) => "42704",
+        (ErrorKind::Conflict, Some(Subject::Table)) => "42P07",
+        (ErrorKind::Conflict, Some(Subject::Schema)) => "42P06",
+        (ErrorKind::Conflict, Some(Subject::Catalog)) => "42P04",
+        (ErrorKind::Conflict, Some(Subject::Prepared)) => "42P05",
+        (ErrorKind::Conflict, _) => "42710",
+        (ErrorKind::Unauthenticated, _) => "28000",
+        (ErrorKind::Forbidden, Some(Subject::ReadOnly)) => "25006",
+        (ErrorKind::Forbidden, _) => "42501",
+        (ErrorKind::Unsupported, _) => "0A000",
+        (ErrorKind::Data, _) => "22000",
+        (ErrorKind::Cancelled | ErrorKind::Timeout, _) => "57014",
+        (ErrorKind::Busy, _) => "53300",
+        (ErrorKind::Unavailable, _) => "57P03",
+        (ErrorKind::Resources, Some(Subject::Memory)) => "53200",
+        (ErrorKind::Resources, Some(Subject::Disk)) => "53100",
+        (ErrorKind::Resources, _) => "54000",
+        (ErrorKind::Storage, _) => "58030",
+        (ErrorKind::Internal, _) => "XX000",
+    }
+}
+
+impl From<DataFusionError> for Error {
+    fn from(error: DataFusionError) -> Self {
+        match error {
+            DataFusionError::SQL(error, _) => syntax(&error),
+            DataFusionError::SchemaError(error, _) => schema(&error),
+            DataFusionError::Plan(message) => plan(message),
+            DataFusionError::Configuration(message) => Self::invalid(message).about(Subject::Setting),
+            DataFusionError::NotImplemented(message) => Self::unsupported(message),
+            DataFusionError::Execution(message) | DataFusionError::Ffi(message) => Self::new(ErrorKind::Data, message),
+            DataFusionError::Substrait(message) => Self::invalid(message),
+            DataFusionError::ResourcesExhausted(message) => resources(message),
+            DataFusionError::ArrowError(error, _) => arrow(*error),
+            DataFusionError::ParquetError(error) => parquet(*error),
+            DataFusionError::ObjectStore(error) => store(*error),
+            DataFusionError::IoError(error) => io(&error),
+            DataFusionError::External(error) => external(error),
+            DataFusionError::Context(context, inner) => with_context(&context, Self::from(*inner)),
+            DataFusionError::Diagnostic(diagnostic, inner) => diagnosed(&diagnostic, Self::from(*inner)),
+            DataFusionError::Collection(errors) => match errors.into_iter().next() {
+                Some(first) => Self::from(first),
+                None => Self::internal("an empty collection of errors"),
+            },
+            DataFusionError::Shared(error) => shared(&error),
+            DataFusionError::ExecutionJoin(error) => join(*error),
+            DataFusionError::Internal(message) => Self::internal(message),
+        }
+    }
+}
+
+impl From<ArrowError> for Error {
+    fn from(error: ArrowError) -> Self {
+        arrow(error)
+    }
+}
+
+impl From<object_store::Error> for Error {
+    fn from(error: object_store::Error) -> Self {
+        store(error)
+    }
+}
+
+fn syntax(error: &ParserError) -> Error {
+    let (ParserError::TokenizerError(text) | ParserError::ParserError(text)) = error else {
+        return Error::invalid("the statement nests too deeply")
+            .about(Subject::Syntax)
+            .hint("split the statement into views or common table expressions");
+    };
+    let (message, position) = split_position(text);
+    Error::invalid(format!("syntax error: {message}")).about(Subject::Syntax).at(position)
+}
+
+/// sqlparser ends its messages with ` at Line: 1, Column: 8`.
+fn split_position(text: &str) -> (String, Option<Position>) {
+    let Some((message, place)) = text.rsplit_once(" at Line: ") else { return (text.to_owned(), None) };
+    let Some((line, column)) = place.split_once(", Column: ") else { return (text.to_owned(), None) };
+    let digits: String = column.chars().take_while(char::is_ascii_digit).collect();
+    match (line.trim().parse(), digits.parse()) {
+        (Ok(line), Ok(column)) if line > 0 => (message.to_owned(), Some(Position { line, column })),
+        _ => (message.to_owned(), None),
+    }
+}
+
+fn schema(error: &SchemaError) -> Error {
+    match error {
+        SchemaError::FieldNotFound { field, valid_fields } => {
+            let names: Vec<&str> = valid_fields.iter().map(|column| column.name.as_str()).collect();
+            Error::not_found(Subject::Column, format!("column '{}' not found", field.flat_name()))
+                .suggest(crate::plan::suggest::closest(&field.name, names))
+                .at(field.spans.first().map(|span| Position { line: span.start.line, column: span.start.column }))
+        }
+        SchemaError::AmbiguousReference { field } => {
+            Error::invalid(format!("column reference '{}' is ambiguous", field.flat_name()))
+                .about(Subject::Column)
+                .hint("qualify the column with the name or alias of its table")
+        }
+        SchemaError::DuplicateQualifiedField { .. } | SchemaError::DuplicateUnqualifiedField { .. } => {
+            Error::invalid(error.to_string()).hint("give each output column its own name with AS")
+        }
+    }
+}
+
+/// DataFusion reports most of what a user can get wrong as `Plan`; the text tells what is missing.
+fn plan(message: String) -> Error {
+    let lower = message.to_ascii_lowercase();
+    if lower.starts_with("table '") && lower.contains("not found") {
+        return Error::not_found(Subject::Table, message);
+    }
+    if lower.starts_with("invalid function '") || lower.contains("table function") && lower.contains("not found") {
+        return function(&message);
+    }
+    if lower.contains("failed to resolve catalog") || lower.starts_with("catalog ") && lower.contains("not found") {
+        return Error::not_found(Subject::Catalog, message);
+    }
+    if lower.contains("failed to resolve schema") || lower.contains("schema ") && lower.contains("doesn't exist") {
+        return Error::not_found(Subject::Schema, message);
+    }
+    if lower.contains("placeholder") || lower.contains("parameter") {
+        return Error::invalid(message).about(Subject::Parameter);
+    }
+    Error::invalid(message)
+}
+
+/// `Invalid function 'foo'.\nDid you mean 'floor'?`
+fn function(message: &str) -> Error {
+    let mut quoted = message.split('\'').skip(1).step_by(2);
+    let name = quoted.next().unwrap_or_default();
+    let suggestions = quoted.map(str::to_owned).collect();
+    Error::not_found(Subject::Function, format!("function '{name}' not found"))
+        .suggest(suggestions)
+        .hint("SELECT name FROM system.functions lists all functions")
+}
+
+fn resources(message: String) -> Error {
+    let lower = message.to_ascii_lowercase();
+    let error = Error::new(ErrorKind::Resources, message);
+    if lower.contains("disk") || lower.contains("spill") || lower.contains("temp") {
+        error.about(Subject::Disk).hint("raise spill.max_bytes_per_query or narrow the query")
+    } else {
+        error
+            .about(Subject::Memory)
+            .hint("narrow the query, SET memory_limit for this session, or raise memory.limit of the server")
+    }
+}
+
+fn arrow(error: ArrowError) -> Error {
+    match error {
+        ArrowError::ExternalError(inner) => external(inner),
+        ArrowError::NotYetImplemented(message) => Error::unsupported(message),
+        ArrowError::IoError(_, inner) => io(&inner),
+        ArrowError::DivideByZero => Error::new(ErrorKind::Data, "division by zero"),
+        ArrowError::SchemaError(message) | ArrowError::InvalidArgumentError(message) => {
+            Error::new(ErrorKind::Data, message)
+        }
+        other => Error::new(ErrorKind::Data, other.to_string()),
+    }
+}
+
+fn parquet(error: parquet::errors::ParquetError) -> Error {
+    match error {
+        parquet::errors::ParquetError::External(inner) => external(inner),
+        other => Error::new(ErrorKind::Data, format!("cannot read Parquet data: {other}")).about(Subject::File),
+    }
+}
+
+fn store(error: object_store::Error) -> Error {
+    match &error {
+        object_store::Error::NotFound { path, .. } => {
+            Error::not_found(Subject::File, format!("no file or object at '{path}'"))
+        }
+        object_store::Error::AlreadyExists { path, .. } => {
+            Error::conflict(Subject::File, format!("a file or object exists already at '{path}'"))
+        }
+        object_store::Error::PermissionDenied { path, .. } | object_store::Error::Unauthenticated { path, .. } => {
+            Error::new(ErrorKind::Storage, format!("the storage refused access to '{path}'"))
+                .about(Subject::File)
+                .hint("check the server's credentials for this store")
+                .caused_by(error)
+        }
+        object_store::Error::NotImplemented { .. } => Error::unsupported(error.to_string()),
+        _ => Error::new(ErrorKind::Storage, format!("storage failed: {error}")).about(Subject::File),
+    }
+}
+
+fn io(error: &std::io::Error) -> Error {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => Error::not_found(Subject::File, error.to_string()),
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            Error::new(ErrorKind::Resources, error.to_string()).about(Subject::Disk)
+        }
+        std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof => {
+            Error::new(ErrorKind::Data, error.to_string()).about(Subject::File)
+        }
+        _ => Error::new(ErrorKind::Storage, error.to_string()),
+    }
+}
+
+fn external(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
+    let error = match error.downcast::<Error>() {
+        Ok(ours) => return *ours,
+        Err(other) => other,
+    };
+    let error = match error.downcast::<DataFusionError>() {
+        Ok(inner) => return Error::from(*inner),
+        Err(other) => other,
+    };
+    let error = match error.downcast::<ArrowError>() {
+        Ok(inner) => return arrow(*inner),
+        Err(other) => other,
+    };
+    let error = match error.downcast::<object_store::Error>() {
+        Ok(inner) => return store(*inner),
+        Err(other) => other,
+    };
+    match error.downcast::<std::io::Error>() {
+        Ok(inner) => io(&inner),
+        Err(other) => Error::new(ErrorKind::Data, other.to_string()),
+    }
+}
+
+/// A shared error is borrowed, so what we know of it is copied.
+fn shared(error: &DataFusionError) -> Error {
+    let mut error = error;
+    loop {
+        error = match error {
+            DataFusionError::Shared(inner) => inner,
+            DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => inner,
+            DataFusionError::External(inner) => return shared_external(inner.as_ref()),
+            DataFusionError::ArrowError(inner, _) => return shared_arrow(inner),
+            DataFusionError::ResourcesExhausted(message) => return resources(message.clone()),
+            DataFusionError::NotImplemented(message) => return Error::unsupported(message.clone()),
+            DataFusionError::Plan(message) => return plan(message.clone()),
+            DataFusionError::Internal(message) => return Error::internal(message.clone()),
+            DataFusionError::ObjectStore(inner) => return Error::new(ErrorKind::Storage, inner.to_string()),
+            other => return Error::new(ErrorKind::Data, other.strip_backtrace()),
+        };
+    }
+}
+
+fn shared_external(inner: &(dyn std::error::Error + Send + Sync + 'static)) -> Error {
+    if let Some(ours) = inner.downcast_ref::<Error>() {
+        return ours.copied();
+    }
+    if let Some(inner) = inner.downcast_ref::<DataFusionError>() {
+        return shared(inner);
+    }
+    Error::new(ErrorKind::Data, inner.to_string())
+}
+
+fn shared_arrow(inner: &ArrowError) -> Error {
+    match inner {
+        ArrowError::ExternalError(inner) => shared_external(inner.as_ref()),
+        ArrowError::DivideByZero => Error::new(ErrorKind::Data, "division by zero"),
+        other => Error::new(ErrorKind::Data, other.to_string()),
+    }
+}
+
+impl Error {
+    /// The same failure without its cause, which can not be copied.
+    pub(crate) fn copied(&self) -> Self {
+        let inner = &self.0;
+        Self(Box::new(super::Inner {
+            kind: inner.kind,
+            subject: inner.subject,
+            message: inner.message.clone(),
+            hint: inner.hint.clone(),
+            suggestions: inner.suggestions.clone(),
+            position: inner.position,
+            query_id: inner.query_id,
+            retry_after: inner.retry_after,
+            source: None,
+        }))
+    }
+}
+
+fn with_context(context: &str, error: Error) -> Error {
+    // DataFusion's contexts are the names of optimizer rules; they help us, not the user, unless it is our bug.
+    if error.kind() == ErrorKind::Internal {
+        return Error::internal(format!("{context}: {}", error.message()));
+    }
+    error
+}
+
+fn diagnosed(diagnostic: &Diagnostic, error: Error) -> Error {
+    let position = diagnostic.span.map(|span| Position { line: span.start.line, column: span.start.column });
+    let help = diagnostic.helps.first().map(|help| help.message.clone());
+    let error = error.at(position);
+    match help {
+        Some(help) if error.hint_text().is_none() && error.suggestions().is_empty() => error.hint(help),
+        _ => error,
+    }
+}
+
+fn join(error: tokio::task::JoinError) -> Error {
+    if error.is_cancelled() {
+        return Error::new(ErrorKind::Cancelled, "the query's task was cancelled");
+    }
+    Error::internal("a task of the query panicked").caused_by(error)
+}

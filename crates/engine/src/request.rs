@@ -1,0 +1,96 @@
+//! What a door asks of a session: one statement with everything that is particular to this one request.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::scalar::ScalarValue;
+
+use crate::query::QueryId;
+
+/// One statement, as a door received it.
+#[derive(Debug, Clone)]
+pub struct QueryRequest {
+    /// What to run.
+    pub source: Source,
+    /// Values for `$1`, `?` and `$name`.
+    pub parameters: Parameters,
+    /// The id the client chose; otherwise a new UUIDv7.
+    pub id: Option<QueryId>,
+    /// Settings for this request alone, by name.
+    pub settings: Vec<(String, String)>,
+    /// Bounds for this request alone; the tighter of these and the session's holds.
+    pub limits: RequestLimits,
+    /// Refuse whatever writes.
+    pub read_only: bool,
+    /// Labels that the client attached, kept in history.
+    pub tags: BTreeMap<String, String>,
+    /// Who asks, through which door.
+    pub origin: Origin,
+}
+
+/// What to run.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// The text of exactly one statement.
+    Sql(Arc<str>),
+}
+
+/// Values for the placeholders of a statement.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum Parameters {
+    /// None.
+    #[default]
+    None,
+    /// `$1`, `$2`, ... or `?` in order.
+    Positional(Vec<ScalarValue>),
+    /// `$name`.
+    Named(BTreeMap<String, ScalarValue>),
+}
+
+/// Bounds for one request.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RequestLimits {
+    /// The result ends after this many rows, without an error, as with `LIMIT`.
+    pub rows: Option<u64>,
+    /// A result with more bytes (in memory, as Arrow) is an error.
+    pub bytes: Option<u64>,
+    /// Deadline for queueing, planning, running and fetching together.
+    pub timeout: Option<Duration>,
+}
+
+/// Who asks, through which door; kept in history.
+#[derive(Debug, Clone, Default)]
+pub struct Origin {
+    /// The door: `http`, `cli`, ...
+    pub door: Arc<str>,
+    /// The client's own name and version, as it says.
+    pub client: Option<Arc<str>>,
+    /// The client's network address.
+    pub address: Option<Arc<str>>,
+    /// The W3C `traceparent` of the request.
+    pub traceparent: Option<Arc<str>>,
+}
+
+impl QueryRequest {
+    /// A request for this SQL text with nothing special about it.
+    pub fn sql(text: impl Into<Arc<str>>) -> Self {
+        Self {
+            source: Source::Sql(text.into()),
+            parameters: Parameters::None,
+            id: None,
+            settings: Vec::new(),
+            limits: RequestLimits::default(),
+            read_only: false,
+            tags: BTreeMap::new(),
+            origin: Origin::default(),
+        }
+    }
+
+    /// The text for history: SQL as written.
+    pub fn text(&self) -> Arc<str> {
+        match &self.source {
+            Source::Sql(text) => Arc::clone(text),
+        }
+    }
+}
