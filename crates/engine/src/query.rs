@@ -1,19 +1,7 @@
 //! The life of a query: its id, its phases, the registry of what runs, admission, progress and history.
 
-mod admission;
-mod event;
-mod handle;
-mod history;
 mod id;
 mod info;
-mod phase;
-mod progress;
-mod registry;
 
-pub use event::Event;
-pub use handle::QueryHandle;
-pub use history::HistoryFilter;
 pub use id::QueryId;
 pub use info::{ErrorInfo, Progress, QueryInfo, QueryState, ResultInfo, Timings};
-pub use phase::{Admitted, Authorized, Planned, Query, Received};
-pub use registry::Queries;

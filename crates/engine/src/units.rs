@@ -40,7 +40,8 @@ impl FromStr for ByteSize {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let fail = || format!("'{text}' is not a size: write bytes as a number with an optional unit, such as 64MiB or 2GB");
+        let fail =
+            || format!("'{text}' is not a size: write bytes as a number with an optional unit, such as 64MiB or 2GB");
         let trimmed = text.trim();
         let split = trimmed.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(trimmed.len());
         let (number, unit) = trimmed.split_at(split);
@@ -118,7 +119,9 @@ impl FromStr for Span {
 
     /// A number without a unit counts milliseconds, as PostgreSQL's `statement_timeout` does.
     fn from_str(text: &str) -> Result<Self, String> {
-        let fail = || format!("'{text}' is not a duration: write a number with a unit (ms, s, m, h, d), such as 30s or 1h 30m");
+        let fail = || {
+            format!("'{text}' is not a duration: write a number with a unit (ms, s, m, h, d), such as 30s or 1h 30m")
+        };
         let mut total: u64 = 0;
         let mut rest = text.trim();
         if rest.is_empty() {

@@ -1,0 +1,9 @@
+//! Who may ask, and for what.
+
+mod authenticator;
+mod principal;
+mod secret;
+
+pub use authenticator::{AuthConfig, AuthMode, Authenticator, TokenConfig, UserConfig, hash_password};
+pub use principal::{Principal, Role};
+pub use secret::Secret;

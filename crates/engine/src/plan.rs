@@ -1,0 +1,3 @@
+//! From the text of a statement to a plan.
+
+pub(crate) mod suggest;

@@ -1,0 +1,50 @@
+//! What can be said of sessions and settings, as plain data.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+/// A session at one moment.
+#[derive(Debug, Clone, Serialize)]
+pub struct SessionInfo {
+    /// Its id.
+    pub id: String,
+    /// Whose it is.
+    pub principal: String,
+    /// The catalog of unqualified names.
+    pub catalog: String,
+    /// The schema of unqualified names.
+    pub schema: String,
+    /// The time zone of timestamps.
+    pub time_zone: String,
+    /// When it was opened.
+    pub created_at: DateTime<Utc>,
+    /// When it was last used.
+    pub last_used_at: DateTime<Utc>,
+    /// When it closes unless it is used.
+    pub expires_at: DateTime<Utc>,
+    /// Settings that differ from the server's defaults.
+    pub settings: BTreeMap<String, String>,
+    /// Names of its prepared statements.
+    pub prepared_statements: Vec<String>,
+    /// Names of its temporary views.
+    pub temporary_views: Vec<String>,
+    /// Its queries that have not ended.
+    pub running_queries: u64,
+}
+
+/// A session setting, as `SHOW ALL` and `system.settings` list it.
+#[derive(Debug, Clone, Serialize)]
+pub struct SettingInfo {
+    /// Its name.
+    pub name: String,
+    /// Its value in this session.
+    pub value: String,
+    /// Its value unless set.
+    pub default: String,
+    /// `text`, `integer`, `boolean`, `duration`, `size` or the list of accepted words.
+    pub kind: String,
+    /// What it does.
+    pub description: String,
+}
