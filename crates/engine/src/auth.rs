@@ -1,6 +1,7 @@
 //! Who may ask, and for what.
 
 mod authenticator;
+pub(crate) mod policy;
 mod principal;
 mod secret;
 

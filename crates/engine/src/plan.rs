@@ -1,3 +1,83 @@
-//! From the text of a statement to a plan.
+//! From the text of a statement to something that can run.
+//!
+//! parse (our statements, then DataFusion's) → classify → logical plan, with parameters bound and names resolved through the
+//! session's view of the catalogs → physical plan, or a command that changes the session, the catalog or another query.
 
+mod access;
+mod classify;
+mod command;
+mod constants;
+mod functions;
+mod logical;
+mod parameters;
+mod parse;
+mod physical;
+mod planner;
+mod show;
 pub(crate) mod suggest;
+mod views;
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+
+pub(crate) use access::{Access, Effect};
+pub use classify::StatementKind;
+pub(crate) use command::{Command, CommandScope};
+pub(crate) use functions::{base_state, function_list};
+pub(crate) use physical::PhysicalQuery;
+pub(crate) use planner::{check_prepared, plan, validate};
+pub(crate) use views::ViewPlanner;
+
+use crate::session::Resolved;
+use crate::session::resolved::Priority;
+
+/// A statement that is ready to be authorized, admitted and run.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) kind: StatementKind,
+    pub(crate) action: Action,
+    pub(crate) access: Access,
+    /// The schema on the wire.
+    pub(crate) schema: SchemaRef,
+    pub(crate) priority: Priority,
+    pub(crate) byte_limit: Option<u64>,
+    pub(crate) settings: Arc<Resolved>,
+    pub(crate) scope: CommandScope,
+}
+
+/// What there is to do.
+#[derive(Debug)]
+pub(crate) enum Action {
+    /// Run a physical plan.
+    Query(PhysicalQuery),
+    /// Do something that is no plan.
+    Command(Box<dyn Command>),
+}
+
+impl Plan {
+    /// Whether it has to wait for a permit: looking at the server itself and commands do not, so that a full server can
+    /// still be asked what it does and told to stop it.
+    pub(crate) fn needs_permit(&self) -> bool {
+        match &self.action {
+            Action::Query(query) => !query.about_server,
+            Action::Command(command) => command.needs_permit(),
+        }
+    }
+
+    /// Whether it is over in microseconds.
+    pub(crate) fn is_light(&self) -> bool {
+        match &self.action {
+            Action::Query(query) => query.light,
+            Action::Command(command) => !command.needs_permit(),
+        }
+    }
+
+    /// The optimized logical plan as text.
+    pub(crate) fn logical_text(&self) -> String {
+        match &self.action {
+            Action::Query(query) => query.logical.display_indent().to_string(),
+            Action::Command(_) => String::new(),
+        }
+    }
+}

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use arrow::datatypes::{DataType, SchemaRef};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+
+use crate::plan::StatementKind;
 
 /// A session at one moment.
 #[derive(Debug, Clone, Serialize)]
@@ -47,4 +50,37 @@ pub struct SettingInfo {
     pub kind: String,
     /// What it does.
     pub description: String,
+}
+
+/// What planning says of a statement that did not run.
+#[derive(Debug, Clone)]
+pub struct Validation {
+    /// What sort of statement it is.
+    pub kind: StatementKind,
+    /// The schema of its result.
+    pub schema: SchemaRef,
+    /// Full names of the tables it touches.
+    pub tables: Vec<String>,
+    /// Its parameters with their types, where known.
+    pub parameters: Vec<(String, Option<DataType>)>,
+    /// Rows of the result, as far as statistics tell.
+    pub estimated_rows: Option<u64>,
+    /// Bytes of the result, as far as statistics tell.
+    pub estimated_bytes: Option<u64>,
+    /// The optimized logical plan as text; empty for commands.
+    pub plan: String,
+}
+
+impl Validation {
+    pub(crate) fn of(kind: StatementKind, schema: SchemaRef) -> Self {
+        Self {
+            kind,
+            schema,
+            tables: Vec::new(),
+            parameters: Vec::new(),
+            estimated_rows: None,
+            estimated_bytes: None,
+            plan: String::new(),
+        }
+    }
 }

@@ -1,0 +1,99 @@
+//! From a statement to a logical plan: names are resolved through the session's view of the catalogs, and files that the
+//! statement reads are opened first, because looking into them needs IO and planning does not wait.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::common::{ResolvedTableReference, TableReference};
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::parser::Statement as SqlStatement;
+use datafusion::sql::sqlparser::ast::ObjectName;
+
+use super::classify::normal;
+use super::parameters::number_placeholders;
+use super::show::Place;
+use crate::catalog::{NamedTables, SessionCatalogs, rewrite_dml};
+use crate::error::{Error, ErrorKind, Result, Subject};
+use crate::session::Statement;
+use crate::storage::ReadCalls;
+
+/// How the names of a statement are looked up.
+#[derive(Debug)]
+pub(super) struct Names<'a> {
+    statement: &'a Statement,
+    /// Set within a view, which knows its own defaults and which views led to it.
+    catalogs: Option<SessionCatalogs>,
+}
+
+impl<'a> Names<'a> {
+    pub(super) fn new(statement: &'a Statement) -> Self {
+        Self { statement, catalogs: None }
+    }
+
+    pub(super) fn within(statement: &'a Statement, catalogs: SessionCatalogs) -> Self {
+        Self { statement, catalogs: Some(catalogs) }
+    }
+}
+
+/// Plans a statement, and gives the state that it was planned with.
+pub(super) async fn logical(names: &Names<'_>, mut sql: SqlStatement) -> Result<(SessionState, LogicalPlan)> {
+    number_placeholders(&mut sql)?;
+    let statement = names.statement;
+    let mut state = statement.session.engine().planning_state(&statement.settings);
+    let generated = open_files(&mut sql, &state, statement).await?;
+    let catalogs = match &names.catalogs {
+        Some(catalogs) => catalogs.with_generated(generated),
+        None => SessionCatalogs::new(statement.scope(generated)),
+    };
+    state.register_catalog_list(Arc::new(catalogs.clone()));
+    match state.statement_to_plan(sql).await {
+        Ok(plan) => Ok((state, rewrite_dml(plan)?)),
+        Err(error) => Err(with_suggestions(Error::from(error), &catalogs, statement)),
+    }
+}
+
+/// Opens what `FROM 'file.csv'` and `read_csv(...)` name.
+async fn open_files(sql: &mut SqlStatement, state: &SessionState, statement: &Statement) -> Result<NamedTables> {
+    let mut tables = BTreeMap::new();
+    for call in ReadCalls::extract(sql)? {
+        let name = call.name().to_owned();
+        let table = call.open(statement.session.engine().files(), state).await?;
+        tables.insert(name, table);
+    }
+    Ok(tables)
+}
+
+/// Names of tables that the user may have meant.
+fn with_suggestions(error: Error, catalogs: &SessionCatalogs, statement: &Statement) -> Error {
+    if error.kind() != ErrorKind::NotFound || error.subject() != Some(Subject::Table) || !error.suggestions().is_empty() {
+        return error;
+    }
+    let Some(name) = error.message().split('\'').nth(1).map(TableReference::from) else { return error };
+    let settings = &statement.settings;
+    let name = name.resolve(&settings.catalog, &settings.schema);
+    let position = error.position();
+    catalogs.not_found(&name).at(position)
+}
+
+/// The full name of a table, with the session's catalog and schema where it has none.
+pub(super) fn resolve(name: &ObjectName, place: Place<'_>) -> Result<ResolvedTableReference> {
+    let parts: Vec<String> = name.0.iter().filter_map(|part| part.as_ident()).map(normal).collect();
+    let reference = match parts.as_slice() {
+        [table] => TableReference::bare(table.clone()),
+        [schema, table] => TableReference::partial(schema.clone(), table.clone()),
+        [catalog, schema, table] => TableReference::full(catalog.clone(), schema.clone(), table.clone()),
+        _ => return Err(Error::invalid(format!("'{name}' is not the name of a table: expected [[catalog.]schema.]table"))),
+    };
+    Ok(reference.resolve(place.catalog, place.schema))
+}
+
+/// `COPY TO` may only name what the configuration allows.
+pub(super) fn check_targets(statement: &Statement, plan: &LogicalPlan) -> Result<()> {
+    match plan {
+        LogicalPlan::Copy(copy) => statement.session.engine().files().check_target(&copy.output_url),
+        LogicalPlan::Explain(explain) => check_targets(statement, &explain.plan),
+        LogicalPlan::Analyze(analyze) => check_targets(statement, &analyze.input),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,102 @@
+//! Placeholders: `?` becomes `$1`, `$2`, ... and values are bound into the plan.
+
+use std::ops::ControlFlow;
+
+use datafusion::common::ParamValues;
+use datafusion::common::metadata::ScalarAndMetadata;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::parser::{CopyToSource, Statement as SqlStatement};
+use datafusion::sql::sqlparser::ast::{Expr, Value, VisitMut, VisitorMut};
+
+use crate::error::{Error, Result, Subject};
+use crate::request::Parameters;
+
+/// Numbers the `?` of a statement from left to right.
+pub(crate) fn number_placeholders(statement: &mut SqlStatement) -> Result<()> {
+    let mut numbering = Numbering { next: 1, dollars: false };
+    // The visitor never breaks off.
+    let _ = visit_inner(statement, &mut numbering);
+    if numbering.dollars && numbering.next > 1 {
+        return Err(Error::invalid("the statement mixes the placeholders ? and $1").about(Subject::Parameter));
+    }
+    Ok(())
+}
+
+/// Visits the statement and what it is wrapped around: EXPLAIN, COPY.
+fn visit_inner<V: VisitorMut>(statement: &mut SqlStatement, visitor: &mut V) -> ControlFlow<V::Break> {
+    match statement {
+        SqlStatement::Statement(inner) => inner.visit(visitor),
+        SqlStatement::Explain(explain) => visit_inner(&mut explain.statement, visitor),
+        SqlStatement::CopyTo(copy) => match &mut copy.source {
+            CopyToSource::Query(query) => query.visit(visitor),
+            CopyToSource::Relation(_) => ControlFlow::Continue(()),
+        },
+        SqlStatement::CreateExternalTable(_) | SqlStatement::Reset(_) => ControlFlow::Continue(()),
+    }
+}
+
+struct Numbering {
+    next: usize,
+    dollars: bool,
+}
+
+impl VisitorMut for Numbering {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Expr::Value(value) = expr
+            && let Value::Placeholder(name) = &mut value.value
+        {
+            if name == "?" {
+                *name = format!("${}", self.next);
+                self.next += 1;
+            } else {
+                self.dollars = true;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Binds the values; a missing one, and one too many, is an error that names it.
+pub(crate) fn bind(plan: LogicalPlan, parameters: &Parameters) -> Result<LogicalPlan> {
+    let wanted = plan.get_parameter_names()?;
+    let missing = |name: &str| {
+        Error::invalid(format!("no value for parameter {name}"))
+            .about(Subject::Parameter)
+            .hint("send values in `params`: a list for $1 and ?, an object for $name")
+    };
+    let values = match parameters {
+        Parameters::None => match wanted.iter().min() {
+            Some(name) => return Err(missing(name)),
+            None => return Ok(plan),
+        },
+        Parameters::Positional(values) => {
+            for name in &wanted {
+                match name.trim_start_matches('$').parse::<usize>() {
+                    Ok(index) if index >= 1 && index <= values.len() => {}
+                    _ => return Err(missing(name)),
+                }
+            }
+            if values.len() > wanted.len() {
+                let (sent, used) = (values.len(), wanted.len());
+                return Err(Error::invalid(format!("{sent} parameters were sent, but the statement uses {used}"))
+                    .about(Subject::Parameter));
+            }
+            ParamValues::List(values.iter().cloned().map(ScalarAndMetadata::from).collect())
+        }
+        Parameters::Named(values) => {
+            for name in &wanted {
+                if !values.contains_key(name.trim_start_matches('$')) {
+                    return Err(missing(name));
+                }
+            }
+            if let Some(extra) = values.keys().find(|key| !wanted.contains(&format!("${key}"))) {
+                return Err(Error::invalid(format!("parameter '{extra}' was sent, but the statement does not use ${extra}"))
+                    .about(Subject::Parameter));
+            }
+            ParamValues::Map(values.iter().map(|(key, value)| (key.clone(), value.clone().into())).collect())
+        }
+    };
+    Ok(plan.with_param_values(values)?)
+}

@@ -1,0 +1,125 @@
+//! From text to exactly one statement: our own first, then DataFusion's dialect.
+
+use datafusion::sql::parser::{DFParserBuilder, Statement as SqlStatement};
+use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect};
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
+
+use crate::error::{Error, Position, Result, Subject};
+use crate::query::QueryId;
+
+/// How deep expressions may nest; deeper ones are an error instead of a stack overflow.
+const RECURSION_LIMIT: usize = 128;
+
+/// One statement.
+#[derive(Debug, Clone)]
+pub(crate) enum Parsed {
+    /// `KILL [QUERY] 'id'`
+    Kill(QueryId),
+    /// `RESET ALL`
+    ResetAll,
+    /// Everything else.
+    Sql(Box<SqlStatement>),
+}
+
+/// Parses the text of exactly one statement; a semicolon at its end is allowed.
+pub(crate) fn parse(text: &str) -> Result<Parsed> {
+    let dialect = GenericDialect {};
+    let tokens = tokens(text, &dialect)?;
+    if let Some(own) = own_statement(&tokens)? {
+        return Ok(own);
+    }
+    let parser = DFParserBuilder::new(text).with_dialect(&dialect).with_recursion_limit(RECURSION_LIMIT);
+    let mut statements = parser.build()?.parse_statements().map_err(|error| empty_or(error, &tokens))?;
+    match (statements.pop_front(), statements.is_empty()) {
+        (Some(statement), true) => Ok(Parsed::Sql(Box::new(statement))),
+        (None, _) => Err(empty()),
+        (Some(_), false) => Err(Error::invalid("the request holds more than one statement")
+            .about(Subject::Syntax)
+            .hint("send one statement per request")),
+    }
+}
+
+fn empty() -> Error {
+    Error::invalid("the statement is empty").about(Subject::Syntax)
+}
+
+fn empty_or(error: datafusion::error::DataFusionError, tokens: &[TokenWithSpan]) -> Error {
+    if tokens.is_empty() { empty() } else { Error::from(error) }
+}
+
+/// The tokens that matter.
+fn tokens(text: &str, dialect: &dyn Dialect) -> Result<Vec<TokenWithSpan>> {
+    let tokens = Tokenizer::new(dialect, text).tokenize_with_location().map_err(|error| {
+        let position = Position { line: error.location.line, column: error.location.column };
+        Error::invalid(format!("syntax error: {}", error.message)).about(Subject::Syntax).at(Some(position))
+    })?;
+    Ok(tokens.into_iter().filter(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF)).collect())
+}
+
+fn own_statement(tokens: &[TokenWithSpan]) -> Result<Option<Parsed>> {
+    let mut rest = tokens.iter().map(|token| &token.token).filter(|token| **token != Token::SemiColon);
+    let Some(Token::Word(first)) = rest.next() else { return Ok(None) };
+    match first.keyword {
+        Keyword::KILL => {
+            let mut next = rest.next();
+            if let Some(Token::Word(word)) = next
+                && word.keyword == Keyword::QUERY
+            {
+                next = rest.next();
+            }
+            match (next, rest.next()) {
+                (Some(Token::SingleQuotedString(id)), None) => Ok(Some(Parsed::Kill(id.parse()?))),
+                _ => Err(Error::invalid("syntax error: expected KILL QUERY 'id'")
+                    .about(Subject::Syntax)
+                    .at(tokens.first().map(position))
+                    .hint("SELECT id, sql FROM system.queries WHERE state = 'running' lists the ids")),
+            }
+        }
+        Keyword::RESET => match (rest.next(), rest.next()) {
+            (Some(Token::Word(word)), None) if word.keyword == Keyword::ALL => Ok(Some(Parsed::ResetAll)),
+            _ => Ok(None),
+        },
+        _ => Ok(None),
+    }
+}
+
+fn position(token: &TokenWithSpan) -> Position {
+    Position { line: token.span.start.line, column: token.span.start.column }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exactly_one_statement() {
+        assert!(matches!(parse("SELECT 1;"), Ok(Parsed::Sql(_))));
+        for (text, part) in [("", "empty"), (" ; ", "empty"), ("-- nothing", "empty"), ("SELECT 1; SELECT 2", "more than one")] {
+            let error = parse(text).unwrap_err();
+            assert!(error.message().contains(part), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn kill_takes_the_id_of_a_query() {
+        let id = QueryId::new();
+        for text in [format!("KILL QUERY '{id}'"), format!("kill '{id}';")] {
+            assert!(matches!(parse(&text), Ok(Parsed::Kill(found)) if found == id));
+        }
+        assert!(parse("KILL QUERY 7").unwrap_err().hint_text().is_some());
+        assert_eq!(parse("KILL 'x'").unwrap_err().subject(), Some(Subject::Query));
+    }
+
+    #[test]
+    fn errors_of_the_tokenizer_have_a_position() {
+        let error = parse("SELECT\n 'open").unwrap_err();
+        assert_eq!(error.position(), Some(Position { line: 2, column: 2 }), "{error}");
+    }
+
+    #[test]
+    fn deep_nesting_is_an_error_and_no_overflow() {
+        let text = format!("SELECT {}1{}", "(".repeat(5000), ")".repeat(5000));
+        assert_eq!(parse(&text).unwrap_err().code(), "SYNTAX_ERROR");
+    }
+}

@@ -1,0 +1,95 @@
+//! From a logical to a physical plan, and what can be said of it before it runs.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::ExecutionPlan;
+
+use super::{Access, Effect};
+use crate::catalog::is_virtual;
+use crate::error::Result;
+
+/// A plan that can run.
+#[derive(Debug)]
+pub(crate) struct PhysicalQuery {
+    /// The optimized logical plan.
+    pub(crate) logical: LogicalPlan,
+    pub(crate) plan: Arc<dyn ExecutionPlan>,
+    /// Whether it writes to storage.
+    pub(crate) writes: bool,
+    /// Whether it only looks at the server itself.
+    pub(crate) about_server: bool,
+    /// Whether it is over in microseconds.
+    pub(crate) light: bool,
+}
+
+/// Optimizes the plan and makes it physical.
+pub(super) async fn physical(state: &SessionState, logical: &LogicalPlan) -> Result<PhysicalQuery> {
+    let traits = Traits::of(logical)?;
+    let optimized = state.optimize(logical)?;
+    let plan = state.query_planner().create_physical_plan(&optimized, state).await?;
+    let about_server = traits.only_explains || traits.scans > 0 && traits.scans == traits.server_scans && !traits.unbounded;
+    let light = about_server || traits.scans == 0 && !traits.unbounded;
+    Ok(PhysicalQuery { logical: optimized, plan, writes: traits.effect == Effect::Write, about_server, light })
+}
+
+/// What a logical plan touches.
+pub(super) fn access(logical: &LogicalPlan, read_only: bool) -> Result<Access> {
+    let traits = Traits::of(logical)?;
+    Ok(Access { effect: traits.effect, read_only, tables: traits.tables.into_iter().collect() })
+}
+
+/// What a logical plan is made of.
+#[derive(Debug)]
+struct Traits {
+    effect: Effect,
+    tables: BTreeSet<String>,
+    scans: usize,
+    server_scans: usize,
+    /// Whether a few rows can become arbitrarily many.
+    unbounded: bool,
+    only_explains: bool,
+}
+
+impl Traits {
+    fn of(logical: &LogicalPlan) -> Result<Self> {
+        let mut traits = Self {
+            effect: Effect::Read,
+            tables: BTreeSet::new(),
+            scans: 0,
+            server_scans: 0,
+            unbounded: false,
+            only_explains: matches!(logical, LogicalPlan::Explain(_)),
+        };
+        logical.apply_with_subqueries(|node| {
+            traits.note(node);
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        if traits.only_explains {
+            traits.effect = Effect::Read;
+        }
+        Ok(traits)
+    }
+
+    fn note(&mut self, node: &LogicalPlan) {
+        match node {
+            LogicalPlan::TableScan(scan) => {
+                self.scans += 1;
+                self.server_scans += usize::from(scan.table_name.schema().is_some_and(is_virtual));
+                self.tables.insert(scan.table_name.to_string());
+            }
+            LogicalPlan::Dml(dml) => {
+                self.effect = Effect::Write;
+                self.tables.insert(dml.table_name.to_string());
+            }
+            LogicalPlan::Copy(_) | LogicalPlan::Ddl(_) => self.effect = Effect::Write,
+            LogicalPlan::RecursiveQuery(_) | LogicalPlan::Unnest(_) | LogicalPlan::Join(_) | LogicalPlan::Analyze(_) => {
+                self.unbounded = true;
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! The way of a statement through planning.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, SchemaRef};
+use datafusion::common::stats::Precision;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::sql::parser::Statement as SqlStatement;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use super::classify::{Way, classify};
+use super::command::CommandScope;
+use super::constants::constants;
+use super::logical::{Names, logical};
+use super::parse::{Parsed, parse};
+use super::show::Place;
+use super::{Access, Action, Command, Effect, Plan, StatementKind, command, logical as names, parameters, physical, views};
+use crate::error::{Error, Result};
+use crate::query::QueryHandle;
+use crate::request::{Parameters, QueryRequest, RequestLimits, Source};
+use crate::session::{Prepared, Session, Statement, Validation};
+use crate::wire::wire_schema;
+
+/// Plans the statement of a query.
+pub(crate) async fn plan(statement: Statement, handle: &QueryHandle) -> Result<Plan> {
+    let request = handle.request();
+    let Source::Sql(text) = &request.source;
+    let planner = Planner::new(statement, request);
+    let parsed = parse(text)?;
+    planner.plan(parsed, &request.parameters, 0).await
+}
+
+/// Plans a statement without running it.
+pub(crate) async fn validate(statement: Statement, request: &QueryRequest) -> Result<Validation> {
+    let Source::Sql(text) = &request.source;
+    let planner = Planner::new(statement, request);
+    planner.validate(parse(text)?, &request.parameters).await
+}
+
+/// Plans a statement that is about to be kept, to find its mistakes.
+pub(crate) async fn check_prepared(session: &Arc<Session>, prepared: &Prepared) -> Result<()> {
+    let statement = Statement::new(Arc::clone(session), session.resolved());
+    let planner = Planner::new(statement, &QueryRequest::sql(""));
+    let parsed = Parsed::Sql(Box::new(SqlStatement::Statement(prepared.statement.clone())));
+    planner.validate(parsed, &Parameters::None).await.map(drop)
+}
+
+/// `EXECUTE` of an `EXECUTE` of ...: statements that lead to statements, down to this depth.
+const MAX_DEPTH: usize = 8;
+
+/// Everything that planning one statement needs to know.
+#[derive(Debug)]
+struct Planner {
+    statement: Statement,
+    limits: RequestLimits,
+    read_only: bool,
+}
+
+impl Planner {
+    fn new(statement: Statement, request: &QueryRequest) -> Self {
+        let read_only = request.read_only || statement.settings.read_only;
+        Self { statement, limits: request.limits, read_only }
+    }
+
+    fn place(&self) -> Place<'_> {
+        Place { catalog: &self.statement.settings.catalog, schema: &self.statement.settings.schema }
+    }
+
+    /// Boxed, because `EXECUTE` leads back here.
+    fn plan<'a>(&'a self, parsed: Parsed, values: &'a Parameters, depth: usize) -> BoxFuture<'a, Result<Plan>> {
+        async move {
+            match classify(parsed, self.place())? {
+                Way::Command(command) => Ok(self.command(command)),
+                Way::ShowCreate(name) => {
+                    let name = names::resolve(&name, self.place())?;
+                    Ok(self.command(Box::new(command::catalog::ShowCreate(name))))
+                }
+                Way::CreateView(statement) => {
+                    let command = views::create(&self.statement, *statement).await?;
+                    Ok(self.command(command))
+                }
+                Way::Execute { name, values } => {
+                    if depth >= MAX_DEPTH {
+                        return Err(Error::invalid(format!("EXECUTE '{name}' leads to EXECUTE, more than {MAX_DEPTH} deep")));
+                    }
+                    let prepared = self.statement.session.prepared(&name)?;
+                    let values = constants(&self.statement, values, &prepared)?;
+                    let parsed = Parsed::Sql(Box::new(SqlStatement::Statement(prepared.statement)));
+                    self.plan(parsed, &values, depth + 1).await
+                }
+                Way::Plan(statement) => self.logical(*statement, values).await,
+            }
+        }
+        .boxed()
+    }
+
+    async fn logical(&self, statement: SqlStatement, values: &Parameters) -> Result<Plan> {
+        let names = Names::new(&self.statement);
+        let (state, plan) = logical(&names, statement).await?;
+        let plan = parameters::bind(plan, values)?;
+        match plan {
+            LogicalPlan::Ddl(ddl) => {
+                let command = super::command::ddl(&self.statement, &state, ddl).await?;
+                Ok(self.command(command))
+            }
+            LogicalPlan::Statement(other) => {
+                Err(Error::unsupported(format!("the statement '{}' is not supported", other.name())))
+            }
+            plan => self.query(&state, plan).await,
+        }
+    }
+
+    async fn query(&self, state: &SessionState, plan: LogicalPlan) -> Result<Plan> {
+        let access = physical::access(&plan, self.read_only)?;
+        names::check_targets(&self.statement, &plan)?;
+        let kind = if access.effect == Effect::Write { StatementKind::Dml } else { StatementKind::Query };
+        let plan = self.limited(plan, kind)?;
+        let schema = self.wire(&plan);
+        let query = physical::physical(state, &plan).await?;
+        Ok(self.finish(kind, Action::Query(query), access, schema))
+    }
+
+    /// The plan with the row limits of request and session.
+    fn limited(&self, plan: LogicalPlan, kind: StatementKind) -> Result<LogicalPlan> {
+        let limits = [self.limits.rows, self.statement.settings.row_limit];
+        match (limits.into_iter().flatten().min(), &plan) {
+            (_, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) | LogicalPlan::DescribeTable(_)) | (None, _) => Ok(plan),
+            (Some(rows), _) if kind == StatementKind::Query => {
+                let rows = usize::try_from(rows).unwrap_or(usize::MAX);
+                Ok(LogicalPlanBuilder::from(plan).limit(0, Some(rows))?.build()?)
+            }
+            (Some(_), _) => Ok(plan),
+        }
+    }
+
+    fn wire(&self, plan: &LogicalPlan) -> SchemaRef {
+        wire_schema(plan.schema().as_arrow(), self.statement.settings.wire_views)
+    }
+
+    fn command(&self, command: Box<dyn Command>) -> Plan {
+        let access = Access { effect: command.effect(), read_only: self.read_only, tables: Vec::new() };
+        let (kind, schema) = (command.kind(), command.schema());
+        self.finish(kind, Action::Command(command), access, schema)
+    }
+
+    fn finish(&self, kind: StatementKind, action: Action, access: Access, schema: SchemaRef) -> Plan {
+        Plan {
+            kind,
+            action,
+            access,
+            schema,
+            priority: self.statement.settings.priority,
+            byte_limit: self.limits.bytes,
+            settings: Arc::clone(&self.statement.settings),
+            scope: CommandScope { session: Arc::clone(&self.statement.session) },
+        }
+    }
+
+    async fn validate(&self, parsed: Parsed, values: &Parameters) -> Result<Validation> {
+        let statement = match classify(parsed, self.place())? {
+            Way::Plan(statement) => *statement,
+            Way::Execute { name, .. } => {
+                let prepared = self.statement.session.prepared(&name)?;
+                SqlStatement::Statement(prepared.statement)
+            }
+            Way::Command(command) => return Ok(Validation::of(command.kind(), command.schema())),
+            Way::ShowCreate(_) => return Ok(Validation::of(StatementKind::Query, SchemaRef::new(arrow::datatypes::Schema::empty()))),
+            Way::CreateView(statement) => {
+                let command = views::create(&self.statement, *statement).await?;
+                return Ok(Validation::of(command.kind(), command.schema()));
+            }
+        };
+        let names = Names::new(&self.statement);
+        let (state, plan) = logical(&names, statement).await?;
+        let parameters = parameter_types(&plan)?;
+        if let LogicalPlan::Ddl(_) | LogicalPlan::Statement(_) = plan {
+            return Ok(Validation::of(StatementKind::Ddl, SchemaRef::new(arrow::datatypes::Schema::empty())));
+        }
+        let access = physical::access(&plan, self.read_only)?;
+        crate::auth::policy::authorize(self.statement.session.principal(), &access)?;
+        let kind = if access.effect == Effect::Write { StatementKind::Dml } else { StatementKind::Query };
+        let schema = self.wire(&plan);
+        let mut validation = Validation::of(kind, schema);
+        validation.tables = access.tables;
+        validation.plan = plan.display_indent().to_string();
+        // A statement with open parameters has no physical plan yet.
+        if parameters.is_empty() || *values != Parameters::None {
+            let query = physical::physical(&state, &parameters::bind(plan, values)?).await?;
+            validation.plan = query.logical.display_indent().to_string();
+            let statistics = query.plan.partition_statistics(None)?;
+            validation.estimated_rows = known(&statistics.num_rows);
+            validation.estimated_bytes = known(&statistics.total_byte_size);
+        }
+        validation.parameters = parameters;
+        Ok(validation)
+    }
+}
+
+fn parameter_types(plan: &LogicalPlan) -> Result<Vec<(String, Option<DataType>)>> {
+    let mut parameters: Vec<(String, Option<DataType>)> = plan.get_parameter_types()?.into_iter().collect();
+    // `$10` comes after `$9`.
+    parameters.sort_by_key(|(name, _)| (name.len(), name.clone()));
+    Ok(parameters)
+}
+
+fn known(value: &Precision<usize>) -> Option<u64> {
+    value.get_value().map(|value| *value as u64)
+}

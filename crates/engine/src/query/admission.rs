@@ -1,0 +1,251 @@
+//! Admission: how many queries run at once, in the server and per principal, and who goes next.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use crate::config::{AdmissionConfig, WhenFull};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Gives permits to run: highest priority first, then first come, first served; a principal at its own bound lets others pass.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    config: AdmissionConfig,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    running: usize,
+    running_by: HashMap<Arc<str>, usize>,
+    queue: BTreeMap<Place, Waiter>,
+    next_ticket: u64,
+    closed: bool,
+}
+
+/// Where a query stands: the smaller, the earlier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    /// Counted down from the highest priority, so that the map's order is the queue's.
+    rank: u8,
+    ticket: u64,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    principal: Arc<str>,
+    wake: oneshot::Sender<Permit>,
+}
+
+/// The right to run, held by everything that belongs to the query; dropping the last handle lets the next one run.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    admission: Arc<Admission>,
+    principal: Arc<str>,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.admission.release(&self.principal);
+    }
+}
+
+/// A place in the queue; dropping it leaves the queue.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    admission: Arc<Admission>,
+    place: Option<Place>,
+    granted: oneshot::Receiver<Permit>,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            self.admission.state.lock().queue.remove(&place);
+        }
+    }
+}
+
+impl Ticket {
+    /// The position in the queue, from 1; 0 when the permit was granted at once.
+    pub(crate) fn position(&self) -> u64 {
+        let Some(place) = self.place else { return 0 };
+        self.admission.state.lock().queue.range(..=place).count() as u64
+    }
+
+    /// Waits for the permit, at most as long as the queue's timeout.
+    pub(crate) async fn permit(mut self) -> Result<Permit> {
+        let limit = self.admission.config.queue_timeout.limit();
+        let granted = tokio::time::timeout(limit.unwrap_or(Duration::MAX), &mut self.granted).await;
+        match granted {
+            Ok(Ok(permit)) => {
+                self.place = None;
+                Ok(permit)
+            }
+            Ok(Err(_)) => Err(draining()),
+            Err(_) => Err(self.admission.busy("the query waited for a permit longer than admission.queue_timeout")),
+        }
+    }
+}
+
+impl Admission {
+    pub(crate) fn new(config: AdmissionConfig) -> Arc<Self> {
+        Arc::new(Self { config, state: Mutex::default() })
+    }
+
+    /// Joins the queue, or gets the permit at once when one is free.
+    pub(crate) fn enter(self: &Arc<Self>, principal: &str, priority: u8) -> Result<Ticket> {
+        let principal: Arc<str> = principal.into();
+        let (wake, granted) = oneshot::channel();
+        let mut state = self.state.lock();
+        if state.closed {
+            return Err(draining());
+        }
+        if self.free_for(&state, &principal) {
+            let permit = self.grant(&mut state, &principal);
+            drop(state);
+            // The receiver is in our hands, so that sending can not fail.
+            let _ = wake.send(permit);
+            return Ok(Ticket { admission: Arc::clone(self), place: None, granted });
+        }
+        if self.config.when_full == WhenFull::Refuse {
+            return Err(self.busy("all permits to run queries are taken"));
+        }
+        if state.queue.len() >= self.config.max_queued {
+            return Err(self.busy("the queue of waiting queries is full (admission.max_queued)"));
+        }
+        let place = Place { rank: u8::MAX - priority, ticket: state.next_ticket };
+        state.next_ticket += 1;
+        state.queue.insert(place, Waiter { principal, wake });
+        drop(state);
+        Ok(Ticket { admission: Arc::clone(self), place: Some(place), granted })
+    }
+
+    /// Queries that hold a permit.
+    pub(crate) fn running(&self) -> usize {
+        self.state.lock().running
+    }
+
+    /// Queries that wait for one.
+    pub(crate) fn queued(&self) -> usize {
+        self.state.lock().queue.len()
+    }
+
+    /// Refuses new queries; those that wait still get their turn.
+    pub(crate) fn close(&self) {
+        self.state.lock().closed = true;
+    }
+
+    fn free_for(&self, state: &State, principal: &str) -> bool {
+        let own = state.running_by.get(principal).copied().unwrap_or(0);
+        state.running < self.config.max_running && own < self.config.max_running_per_principal
+    }
+
+    fn grant(self: &Arc<Self>, state: &mut State, principal: &Arc<str>) -> Permit {
+        state.running += 1;
+        *state.running_by.entry(Arc::clone(principal)).or_default() += 1;
+        Permit { admission: Arc::clone(self), principal: Arc::clone(principal) }
+    }
+
+    fn release(self: &Arc<Self>, principal: &str) {
+        let mut granted = Vec::new();
+        {
+            let mut state = self.state.lock();
+            state.running -= 1;
+            if let Some(own) = state.running_by.get_mut(principal) {
+                *own -= 1;
+                if *own == 0 {
+                    state.running_by.remove(principal);
+                }
+            }
+            while let Some(place) = self.next(&state) {
+                let Some(waiter) = state.queue.remove(&place) else { break };
+                granted.push((waiter.wake, self.grant(&mut state, &waiter.principal)));
+            }
+        }
+        // Outside the lock: a waiter that is gone drops its permit, which comes back here.
+        for (wake, permit) in granted {
+            let _ = wake.send(permit);
+        }
+    }
+
+    fn next(&self, state: &State) -> Option<Place> {
+        let free = |(place, waiter): (&Place, &Waiter)| self.free_for(state, &waiter.principal).then_some(*place);
+        state.queue.iter().find_map(free)
+    }
+
+    fn busy(&self, message: &str) -> Error {
+        let delay = Duration::from_secs(1);
+        Error::new(ErrorKind::Busy, message).retry_after(delay).hint(format!(
+            "try again later; the server runs {} queries at once, {} of one principal",
+            self.config.max_running, self.config.max_running_per_principal
+        ))
+    }
+}
+
+pub(crate) fn draining() -> Error {
+    Error::new(ErrorKind::Unavailable, "the server is shutting down").retry_after(Duration::from_secs(5))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::Span;
+
+    fn admission(max_running: usize, per_principal: usize, max_queued: usize) -> Arc<Admission> {
+        Admission::new(AdmissionConfig {
+            max_running,
+            max_running_per_principal: per_principal,
+            max_queued,
+            queue_timeout: Span(Duration::from_secs(60)),
+            when_full: WhenFull::Wait,
+        })
+    }
+
+    #[tokio::test]
+    async fn a_freed_permit_goes_to_the_highest_priority() {
+        let admission = admission(1, 1, 10);
+        let running = admission.enter("a", 5).unwrap().permit().await.unwrap();
+        let low = admission.enter("b", 1).unwrap();
+        let high = admission.enter("c", 9).unwrap();
+        assert_eq!((high.position(), low.position()), (1, 2));
+        drop(running);
+        let permit = high.permit().await.unwrap();
+        assert_eq!((admission.running(), low.position()), (1, 1));
+        drop(permit);
+        low.permit().await.unwrap();
+        assert_eq!(admission.running(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_principal_at_its_bound_lets_others_pass() {
+        let admission = admission(2, 1, 10);
+        let _running = admission.enter("a", 5).unwrap().permit().await.unwrap();
+        let _waits = admission.enter("a", 9).unwrap();
+        admission.enter("b", 1).unwrap().permit().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn leaving_the_queue_frees_the_place_and_a_lost_grant_comes_back() {
+        let admission = admission(1, 1, 1);
+        let running = admission.enter("a", 5).unwrap().permit().await.unwrap();
+        let waiting = admission.enter("b", 5).unwrap();
+        assert_eq!(admission.enter("c", 5).unwrap_err().kind(), ErrorKind::Busy);
+        drop(running);
+        assert_eq!(admission.running(), 1, "the permit waits in the ticket");
+        drop(waiting);
+        assert_eq!((admission.running(), admission.queued()), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_queue_has_a_timeout() {
+        let admission = admission(1, 1, 1);
+        let _running = admission.enter("a", 5).unwrap().permit().await.unwrap();
+        let error = admission.enter("b", 5).unwrap().permit().await.unwrap_err();
+        assert!(error.retryable() && error.message().contains("queue_timeout"));
+        assert_eq!(admission.queued(), 0);
+    }
+}

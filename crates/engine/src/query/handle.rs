@@ -1,0 +1,268 @@
+//! The handle of a query that has not been forgotten yet: its state, its progress, and the way to cancel it.
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
+use tokio::sync::{broadcast, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::progress::Meter;
+use super::{ErrorInfo, Event, QueryId, QueryInfo, QueryState, ResultInfo, Timings};
+use crate::error::{Error, ErrorKind, Result};
+use crate::request::QueryRequest;
+
+/// One query, for everybody but the query itself.
+#[derive(Debug)]
+pub struct QueryHandle {
+    id: QueryId,
+    request: QueryRequest,
+    sql: String,
+    principal: Arc<str>,
+    session_id: Arc<str>,
+    arrived: Instant,
+    submitted_at: DateTime<Utc>,
+    deadline: Option<Instant>,
+    state: watch::Sender<QueryState>,
+    events: broadcast::Sender<Event>,
+    cancel: CancellationToken,
+    /// Why it is cancelled: the error that ends it.
+    reason: OnceLock<Error>,
+    meter: Meter,
+    live: Mutex<Live>,
+}
+
+/// What changes while the query lives.
+#[derive(Debug, Default)]
+struct Live {
+    kind: Option<&'static str>,
+    runner: Option<&'static str>,
+    queue_position: Option<u64>,
+    planning: Duration,
+    queued: Duration,
+    running_since: Option<(Instant, DateTime<Utc>)>,
+    ended: Option<(Instant, DateTime<Utc>)>,
+    error: Option<ErrorInfo>,
+    result: Option<ResultInfo>,
+}
+
+impl QueryHandle {
+    pub(super) fn new(
+        id: QueryId,
+        request: QueryRequest,
+        sql: String,
+        owner: (Arc<str>, Arc<str>),
+        timeout: Option<Duration>,
+        events: broadcast::Sender<Event>,
+    ) -> Self {
+        let arrived = Instant::now();
+        Self {
+            id,
+            request,
+            sql,
+            principal: owner.0,
+            session_id: owner.1,
+            arrived,
+            submitted_at: Utc::now(),
+            deadline: timeout.and_then(|timeout| arrived.checked_add(timeout)),
+            state: watch::Sender::new(QueryState::Received),
+            events,
+            cancel: CancellationToken::new(),
+            reason: OnceLock::new(),
+            meter: Meter::default(),
+            live: Mutex::default(),
+        }
+    }
+
+    /// Its id.
+    pub fn id(&self) -> QueryId {
+        self.id
+    }
+
+    /// Where it is in its life.
+    pub fn state(&self) -> QueryState {
+        *self.state.borrow()
+    }
+
+    /// The name of the principal who asked.
+    pub fn principal(&self) -> &str {
+        &self.principal
+    }
+
+    /// The session it runs in.
+    pub fn session_id(&self) -> &str {
+        &self.session_id
+    }
+
+    /// Returns when the state differs from `from`; at once if it does already.
+    pub async fn changed(&self, from: QueryState) {
+        // The sender lives in `self`, so that waiting can not fail.
+        let _ = self.state.subscribe().wait_for(|state| *state != from).await;
+    }
+
+    /// Returns when the query has ended.
+    pub async fn ended(&self) {
+        let _ = self.state.subscribe().wait_for(|state| state.is_final()).await;
+    }
+
+    /// Asks the query to end. It does so within a moment, everywhere; asking twice or after the end does nothing.
+    pub fn cancel(&self, reason: &str) {
+        self.abort(Error::new(ErrorKind::Cancelled, format!("the query was cancelled: {reason}")));
+    }
+
+    /// Ends the query with this error.
+    pub(crate) fn abort(&self, error: Error) {
+        // The first reason is the one that is told.
+        let _ = self.reason.set(error);
+        self.cancel.cancel();
+    }
+
+    /// Everything that can be said of it now.
+    pub fn info(&self) -> QueryInfo {
+        let live = self.live.lock();
+        let origin = &self.request.origin;
+        let text = |value: &Option<Arc<str>>| value.as_deref().map(str::to_owned);
+        QueryInfo {
+            id: self.id,
+            state: self.state(),
+            sql: self.sql.clone(),
+            kind: live.kind.map(str::to_owned),
+            principal: self.principal.to_string(),
+            session_id: self.session_id.to_string(),
+            door: origin.door.to_string(),
+            client: text(&origin.client),
+            address: text(&origin.address),
+            traceparent: text(&origin.traceparent),
+            tags: self.request.tags.clone(),
+            queue_position: live.queue_position,
+            timings: self.timings(&live),
+            progress: self.meter.progress(self.state()),
+            error: live.error.clone(),
+            result: live.result.clone(),
+            runner: live.runner.map(str::to_owned),
+        }
+    }
+
+    pub(crate) fn request(&self) -> &QueryRequest {
+        &self.request
+    }
+
+    pub(crate) fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    pub(crate) fn token(&self) -> &CancellationToken {
+        &self.cancel
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    pub(crate) fn set_kind(&self, kind: &'static str) {
+        self.live.lock().kind = Some(kind);
+    }
+
+    pub(crate) fn set_runner(&self, runner: &'static str) {
+        self.live.lock().runner = Some(runner);
+    }
+
+    pub(crate) fn set_queue_position(&self, position: Option<u64>) {
+        self.live.lock().queue_position = position;
+    }
+
+    /// Tells where the kept result stands.
+    pub(crate) fn set_result(&self, result: ResultInfo) {
+        self.live.lock().result = Some(result);
+    }
+
+    /// Enters a state that is not final.
+    pub(super) fn enter(&self, state: QueryState) {
+        {
+            let mut live = self.live.lock();
+            let now = Instant::now();
+            let since = now.duration_since(self.arrived);
+            match state {
+                QueryState::Queued => live.planning = since,
+                QueryState::Running => {
+                    live.queued = since.saturating_sub(live.planning);
+                    live.running_since = Some((now, Utc::now()));
+                    live.queue_position = None;
+                }
+                QueryState::Received
+                | QueryState::Planning
+                | QueryState::Finished
+                | QueryState::Failed
+                | QueryState::Cancelled => {}
+            }
+        }
+        self.publish(state);
+    }
+
+    /// Notes how the query ended, without telling anybody yet; `false` if it had ended already.
+    pub(super) fn conclude(&self, error: Option<&Error>) -> bool {
+        let mut live = self.live.lock();
+        if live.ended.is_some() {
+            return false;
+        }
+        if live.running_since.is_none() && live.planning.is_zero() {
+            live.planning = self.arrived.elapsed();
+        }
+        live.ended = Some((Instant::now(), Utc::now()));
+        live.error = error.map(ErrorInfo::from);
+        live.queue_position = None;
+        true
+    }
+
+    pub(super) fn publish(&self, state: QueryState) {
+        self.state.send_replace(state);
+        // Nobody listening is no failure.
+        let _ = self.events.send(Event::Query { id: self.id, state });
+    }
+
+    fn timings(&self, live: &Live) -> Timings {
+        let millis = |duration: Duration| duration.as_secs_f64() * 1000.0;
+        let end = live.ended.map_or_else(Instant::now, |(end, _)| end);
+        let running = live.running_since.map(|(start, _)| end.saturating_duration_since(start));
+        Timings {
+            submitted_at: self.submitted_at,
+            started_at: live.running_since.map(|(_, at)| at),
+            finished_at: live.ended.map(|(_, at)| at),
+            planning_ms: millis(live.planning),
+            queued_ms: millis(live.queued),
+            running_ms: millis(running.unwrap_or_default()),
+            elapsed_ms: millis(end.saturating_duration_since(self.arrived)),
+        }
+    }
+
+    /// Runs a step of the query's life until it ends, the deadline passes or somebody cancels.
+    pub(crate) async fn guard<T>(&self, step: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => Err(self.cancelled()),
+            () = self.timed_out() => Err(self.timeout()),
+            outcome = step => outcome,
+        }
+    }
+
+    /// Returns when the deadline has passed; never, if there is none.
+    pub(crate) async fn timed_out(&self) {
+        match self.deadline {
+            Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    pub(crate) fn cancelled(&self) -> Error {
+        let gone = || Error::new(ErrorKind::Cancelled, "the query was cancelled: the client went away");
+        self.reason.get().map_or_else(gone, Error::copied)
+    }
+
+    pub(crate) fn timeout(&self) -> Error {
+        let allowed = self.deadline.map_or(Duration::ZERO, |deadline| deadline.duration_since(self.arrived));
+        let allowed = TimeDelta::from_std(allowed).map(|delta| delta.num_milliseconds()).unwrap_or(i64::MAX);
+        Error::new(ErrorKind::Timeout, format!("the query took longer than its limit of {allowed} ms"))
+            .hint("raise statement_timeout, or ask for less")
+    }
+}

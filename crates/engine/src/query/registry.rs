@@ -1,0 +1,164 @@
+//! All queries: those that live, those that ended, and the way to cancel one.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use tokio::sync::broadcast;
+
+use super::phase::Life;
+use super::{Event, History, HistoryFilter, Profile, Query, QueryHandle, QueryId, QueryInfo, QueryState, Received};
+use crate::auth::Principal;
+use crate::config::LimitsConfig;
+use crate::error::{Error, Result, Subject};
+use crate::request::{Parameters, QueryRequest};
+use crate::session::{Session, Statement};
+
+/// Events that a slow reader may lag behind.
+const EVENTS: usize = 4096;
+
+/// Everything about queries, past and present.
+#[derive(Debug)]
+pub struct Queries {
+    limits: LimitsConfig,
+    living: RwLock<HashMap<QueryId, Arc<QueryHandle>>>,
+    history: History,
+    events: broadcast::Sender<Event>,
+}
+
+impl Queries {
+    pub(crate) fn new(limits: LimitsConfig, history: History) -> Self {
+        Self {
+            limits,
+            living: RwLock::default(),
+            history,
+            events: broadcast::Sender::new(EVENTS),
+        }
+    }
+
+    /// The first moment of a query's life: it gets its id, its handle and its row in history.
+    pub(crate) fn receive(self: &Arc<Self>, session: &Arc<Session>, request: QueryRequest) -> Result<Query<Received>> {
+        self.check(&request)?;
+        let settings = session.settings_for(&request)?;
+        let id = request.id.unwrap_or_default();
+        let bounds = [request.limits.timeout, settings.statement_timeout, self.limits.max_statement_timeout.limit()];
+        let timeout = bounds.into_iter().flatten().min();
+        let sql = self.history.cut(&request.text());
+        let owner = (session.principal().name().into(), session.id().into());
+        let handle = Arc::new(QueryHandle::new(id, request, sql, owner, timeout, self.events.clone()));
+        {
+            let mut living = self.living.write();
+            if living.contains_key(&id) || self.history.recent(id).is_some() {
+                return Err(Error::conflict(Subject::Query, format!("a query with id {id} exists already")));
+            }
+            living.insert(id, Arc::clone(&handle));
+        }
+        self.history.started(&handle.info());
+        handle.publish(QueryState::Received);
+        session.touch();
+        let life = Life::new(Arc::clone(&handle), Arc::clone(self));
+        Ok(Query::new(life, Statement::new(Arc::clone(session), settings)))
+    }
+
+    /// The last moment of a query's life.
+    pub(super) fn ended(&self, handle: &Arc<QueryHandle>, state: QueryState, error: Option<&Error>) {
+        if !handle.conclude(error) {
+            return;
+        }
+        handle.meter().stop(state);
+        let mut info = handle.info();
+        info.state = state;
+        let profile = handle.meter().profile();
+        // History first, so that there is no moment at which the query can not be found.
+        self.history.ended(info, profile);
+        self.living.write().remove(&handle.id());
+        handle.publish(state);
+    }
+
+    /// A query, living or ended. Those of others are not found, except by an admin.
+    pub async fn get(&self, principal: &Principal, id: QueryId) -> Result<QueryInfo> {
+        if let Some(handle) = self.living(principal, id) {
+            return Ok(handle.info());
+        }
+        let info = self.history.get(id).await?.filter(|info| principal.may_manage(&info.principal));
+        info.ok_or_else(|| missing(id))
+    }
+
+    /// The handle of a query that has not ended.
+    pub fn living(&self, principal: &Principal, id: QueryId) -> Option<Arc<QueryHandle>> {
+        let handle = self.living.read().get(&id).map(Arc::clone);
+        handle.filter(|handle| principal.may_manage(handle.principal()))
+    }
+
+    /// Handles of all queries that have not ended, that this principal may see.
+    pub fn all_living(&self, principal: &Principal) -> Vec<Arc<QueryHandle>> {
+        let living = self.living.read();
+        living.values().filter(|handle| principal.may_manage(handle.principal())).map(Arc::clone).collect()
+    }
+
+    /// Queries, living and ended, newest first.
+    pub async fn list(&self, principal: &Principal, filter: &HistoryFilter) -> Result<Vec<QueryInfo>> {
+        let mut found: Vec<QueryInfo> =
+            self.all_living(principal).iter().map(|handle| handle.info()).filter(|info| filter.matches(info)).collect();
+        let ended = self.history.list(filter, principal).await?;
+        let living: std::collections::HashSet<QueryId> = found.iter().map(|info| info.id).collect();
+        found.extend(ended.into_iter().filter(|info| !living.contains(&info.id)));
+        found.sort_by_key(|info| std::cmp::Reverse(info.id));
+        found.truncate(filter.limit);
+        Ok(found)
+    }
+
+    /// Cancels a query; an ended one stays as it ended. Tells the state it is in.
+    pub async fn cancel(&self, principal: &Principal, id: QueryId, reason: &str) -> Result<QueryState> {
+        match self.living(principal, id) {
+            Some(handle) => {
+                handle.cancel(reason);
+                Ok(handle.state())
+            }
+            None => self.get(principal, id).await.map(|info| info.state),
+        }
+    }
+
+    /// The plan of a query, and what its operators did.
+    pub async fn profile(&self, principal: &Principal, id: QueryId) -> Result<Profile> {
+        if let Some(handle) = self.living(principal, id) {
+            return Ok(handle.meter().profile());
+        }
+        self.get(principal, id).await?;
+        Ok(self.history.profile(id).await?.unwrap_or_default())
+    }
+
+    /// Everything that happens from now on.
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    /// The store of the past.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    fn check(&self, request: &QueryRequest) -> Result<()> {
+        let length = request.text().len() as u64;
+        if length > self.limits.max_sql_bytes.0 {
+            let limit = self.limits.max_sql_bytes;
+            return Err(Error::invalid(format!("the statement has {length} bytes, more than limits.max_sql_bytes ({limit})"))
+                .hint("load large data from a file instead of VALUES"));
+        }
+        let parameters = match &request.parameters {
+            Parameters::None => 0,
+            Parameters::Positional(values) => values.len(),
+            Parameters::Named(values) => values.len(),
+        };
+        if parameters > self.limits.max_parameters {
+            let limit = self.limits.max_parameters;
+            return Err(Error::invalid(format!("the request has {parameters} parameters, more than limits.max_parameters ({limit})"))
+                .about(Subject::Parameter));
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn missing(id: QueryId) -> Error {
+    Error::not_found(Subject::Query, format!("query {id} not found"))
+}

@@ -1,0 +1,16 @@
+//! Running an admitted query: runners, the CPU runtime, accounted memory and spill space.
+
+mod cpu_pool;
+mod execution;
+mod local;
+mod memory;
+mod runner;
+mod spill;
+
+pub(crate) use cpu_pool::{CpuPool, CpuThreads};
+pub(crate) use execution::Execution;
+pub(crate) use local::LocalRunner;
+pub(crate) use memory::{AccountedPool, MemoryBudget};
+pub use runner::Runner;
+pub(crate) use runner::Runners;
+pub(crate) use spill::SpillArea;

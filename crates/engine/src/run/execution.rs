@@ -1,0 +1,80 @@
+//! What one query runs with: its share of memory, its spill space, its view of the stores.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use datafusion::execution::disk_manager::DiskManager;
+use datafusion::execution::memory_pool::MemoryPool;
+use datafusion::execution::object_store::ObjectStoreRegistry;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::prelude::SessionConfig;
+
+use super::AccountedPool;
+use crate::error::Result;
+use crate::query::QueryHandle;
+use crate::storage::{CountingRegistry, DeferredRegistry};
+
+/// The environment of one running query.
+#[derive(Debug)]
+pub(crate) struct Execution {
+    handle: Arc<QueryHandle>,
+    context: Arc<TaskContext>,
+    pool: Arc<AccountedPool>,
+    /// Writes to storage, which become visible together at the end.
+    writes: Arc<DeferredRegistry>,
+}
+
+impl Execution {
+    pub(crate) fn new(
+        handle: &Arc<QueryHandle>,
+        config: SessionConfig,
+        base: &RuntimeEnv,
+        pool: Arc<AccountedPool>,
+        disk: Arc<DiskManager>,
+    ) -> Self {
+        let stores: Arc<dyn ObjectStoreRegistry> =
+            Arc::new(CountingRegistry::new(Arc::clone(&base.object_store_registry), handle.meter().bytes_read()));
+        let writes = Arc::new(DeferredRegistry::new(stores));
+        let runtime = RuntimeEnv {
+            memory_pool: Arc::clone(&pool) as Arc<dyn MemoryPool>,
+            disk_manager: disk,
+            cache_manager: Arc::clone(&base.cache_manager),
+            object_store_registry: Arc::clone(&writes) as Arc<dyn ObjectStoreRegistry>,
+        };
+        // Functions are bound into the plan already; the maps serve plans that arrive as bytes.
+        let context = TaskContext::new(
+            Some(handle.id().to_string()),
+            handle.session_id().to_owned(),
+            config,
+            HashMap::new(),
+            HashMap::new(),
+            HashMap::new(),
+            HashMap::new(),
+            Arc::new(runtime),
+        );
+        Self { handle: Arc::clone(handle), context: Arc::new(context), pool, writes }
+    }
+
+    /// The query that runs.
+    pub(crate) fn handle(&self) -> &Arc<QueryHandle> {
+        &self.handle
+    }
+
+    /// Starts a plan; its progress is the query's from here on.
+    pub(crate) fn start(&self, plan: &Arc<dyn ExecutionPlan>) -> Result<SendableRecordBatchStream> {
+        self.handle.meter().watch(plan, Arc::clone(&self.pool));
+        Ok(execute_stream(Arc::clone(plan), Arc::clone(&self.context))?)
+    }
+
+    /// Makes everything that was written visible.
+    pub(crate) async fn commit(&self) -> Result<()> {
+        Ok(self.writes.commit().await?)
+    }
+
+    /// Takes back everything that was written.
+    pub(crate) async fn rollback(&self) {
+        self.writes.abort().await;
+    }
+}

@@ -1,0 +1,35 @@
+//! One statement on its way through planning: its session, and the settings that hold for it.
+
+use std::sync::Arc;
+
+use crate::catalog::{NamedTables, Scope};
+use crate::plan::ViewPlanner;
+use crate::session::{Resolved, Session};
+
+/// One statement on its way through planning.
+#[derive(Debug, Clone)]
+pub(crate) struct Statement {
+    pub(crate) session: Arc<Session>,
+    pub(crate) settings: Arc<Resolved>,
+}
+
+impl Statement {
+    pub(crate) fn new(session: Arc<Session>, settings: Arc<Resolved>) -> Self {
+        Self { session, settings }
+    }
+
+    /// What the names of the statement are looked up in.
+    pub(crate) fn scope(&self, generated: NamedTables) -> Scope {
+        let engine = self.session.engine();
+        Scope {
+            principal: self.session.principal().clone(),
+            catalogs: Arc::clone(engine.catalogs()),
+            census: engine.census(&self.session),
+            planner: Arc::new(ViewPlanner(self.clone())),
+            temporary: Arc::new(self.session.temporary_tables()),
+            generated: Arc::new(generated),
+            catalog: self.settings.catalog.clone(),
+            schema: self.settings.schema.clone(),
+        }
+    }
+}
