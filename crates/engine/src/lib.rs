@@ -2,13 +2,16 @@
 
 pub mod auth;
 pub mod config;
+mod data_dir;
 pub mod error;
 mod plan;
 pub mod query;
 pub mod request;
+pub mod results;
 pub mod session;
 pub mod units;
 
+pub use data_dir::DataDir;
 pub use error::{Error, ErrorKind, Position, Result, Subject};
 pub use query::{QueryId, QueryInfo, QueryState};
 pub use request::{Origin, Parameters, QueryRequest, RequestLimits, Source};
