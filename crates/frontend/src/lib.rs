@@ -1,1 +1,5 @@
-//! Tidemill.
+//! The doors of Tidemill: protocols on one side, the engine's sessions and streams on the other.
+
+pub mod config;
+pub mod http;
+pub mod listen;

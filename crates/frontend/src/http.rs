@@ -1,0 +1,4 @@
+//! The HTTP door.
+
+pub mod authenticate;
+pub mod limits;
