@@ -1,17 +1,31 @@
 //! The Tidemill engine: sessions, plans and the life of a query, without any protocol.
+//!
+//! The modules in the order in which a query meets them: a door builds a [`request`], a [`session`] takes it, [`plan`] makes it
+//! something that can run, [`auth`] decides whether it may, [`query`] admits it and keeps its life, [`run`] computes it, and a
+//! [`stream`] hands its rows out in the form that [`wire`] fixes.
 
 pub mod auth;
+pub mod catalog;
 pub mod config;
 mod data_dir;
+mod engine;
 pub mod error;
 mod plan;
 pub mod query;
 pub mod request;
 pub mod results;
+mod run;
 pub mod session;
+mod storage;
+pub mod stream;
 pub mod units;
+pub mod wire;
 
 pub use data_dir::DataDir;
+pub use engine::{Engine, EngineStatus, Seams};
 pub use error::{Error, ErrorKind, Position, Result, Subject};
-pub use query::{QueryId, QueryInfo, QueryState};
+pub use plan::StatementKind;
+pub use query::{QueryHandle, QueryId, QueryInfo, QueryState};
 pub use request::{Origin, Parameters, QueryRequest, RequestLimits, Source};
+pub use session::Session;
+pub use stream::QueryStream;

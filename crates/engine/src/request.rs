@@ -23,6 +23,8 @@ pub struct QueryRequest {
     pub limits: RequestLimits,
     /// Refuse whatever writes.
     pub read_only: bool,
+    /// The result is kept on the server: the query has ended only when it is.
+    pub keep_result: bool,
     /// Labels that the client attached, kept in history.
     pub tags: BTreeMap<String, String>,
     /// Who asks, through which door.
@@ -82,6 +84,7 @@ impl QueryRequest {
             settings: Vec::new(),
             limits: RequestLimits::default(),
             read_only: false,
+            keep_result: false,
             tags: BTreeMap::new(),
             origin: Origin::default(),
         }

@@ -7,12 +7,12 @@ use std::task::{Context, Poll};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::Stream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::DropGuard;
 
 use crate::error::{Error, Result};
 use crate::plan::StatementKind;
-use crate::query::{QueryHandle, QueryId, QueryState};
+use crate::query::{QueryHandle, QueryId};
 
 /// The rows of a query, as they come. It owns its query: dropping it cancels the query and frees everything the query holds.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub struct QueryStream {
     handle: Arc<QueryHandle>,
     batches: mpsc::Receiver<Result<RecordBatch>>,
     over: bool,
+    /// Told to a query that waits until its result is kept.
+    settled: Option<oneshot::Sender<Result<()>>>,
     _cancel: DropGuard,
 }
 
@@ -31,9 +33,10 @@ impl QueryStream {
         kind: StatementKind,
         handle: Arc<QueryHandle>,
         batches: mpsc::Receiver<Result<RecordBatch>>,
+        settled: oneshot::Sender<Result<()>>,
     ) -> Self {
         let cancel = handle.token().clone().drop_guard();
-        Self { schema, kind, handle, batches, over: false, _cancel: cancel }
+        Self { schema, kind, handle, batches, over: false, settled: Some(settled), _cancel: cancel }
     }
 
     /// The schema of every batch. A statement without a result has no columns.
@@ -49,6 +52,14 @@ impl QueryStream {
     /// The query, for everybody else: state, progress, cancel.
     pub fn handle(&self) -> &Arc<QueryHandle> {
         &self.handle
+    }
+
+    /// Ends a query whose result was to be kept: it was, or it could not be.
+    pub(crate) fn settle(&mut self, outcome: Result<()>) {
+        if let Some(settled) = self.settled.take() {
+            // A query that was cancelled meanwhile does not listen.
+            let _ = settled.send(outcome);
+        }
     }
 
     /// What sort of statement it is.
@@ -67,7 +78,7 @@ impl Stream for QueryStream {
         let next = std::task::ready!(self.batches.poll_recv(context));
         self.over = !matches!(next, Some(Ok(_)));
         // An end without the word "finished" would be a truncated result that looks whole.
-        if next.is_none() && self.handle.state() != QueryState::Finished {
+        if next.is_none() && !self.handle.is_complete() {
             let error = Error::internal("the query ended without saying how").of_query(self.id());
             return Poll::Ready(Some(Err(error)));
         }

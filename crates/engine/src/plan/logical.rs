@@ -12,10 +12,14 @@ use datafusion::sql::sqlparser::ast::ObjectName;
 
 use super::classify::normal;
 use super::parameters::number_placeholders;
+use super::parse::{Parsed, parse};
 use super::show::Place;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
 use crate::catalog::{NamedTables, SessionCatalogs, rewrite_dml};
 use crate::error::{Error, ErrorKind, Result, Subject};
-use crate::session::Statement;
+use crate::session::{Statement, TemporaryView};
 use crate::storage::ReadCalls;
 
 /// How the names of a statement are looked up.
@@ -24,33 +28,65 @@ pub(super) struct Names<'a> {
     statement: &'a Statement,
     /// Set within a view, which knows its own defaults and which views led to it.
     catalogs: Option<SessionCatalogs>,
+    /// How many temporary views led here.
+    depth: usize,
 }
 
 impl<'a> Names<'a> {
     pub(super) fn new(statement: &'a Statement) -> Self {
-        Self { statement, catalogs: None }
+        Self { statement, catalogs: None, depth: 0 }
     }
 
     pub(super) fn within(statement: &'a Statement, catalogs: SessionCatalogs) -> Self {
-        Self { statement, catalogs: Some(catalogs) }
+        Self { statement, catalogs: Some(catalogs), depth: 0 }
     }
 }
 
-/// Plans a statement, and gives the state that it was planned with.
-pub(super) async fn logical(names: &Names<'_>, mut sql: SqlStatement) -> Result<(SessionState, LogicalPlan)> {
-    number_placeholders(&mut sql)?;
-    let statement = names.statement;
-    let mut state = statement.session.engine().planning_state(&statement.settings);
-    let generated = open_files(&mut sql, &state, statement).await?;
-    let catalogs = match &names.catalogs {
-        Some(catalogs) => catalogs.with_generated(generated),
-        None => SessionCatalogs::new(statement.scope(generated)),
-    };
-    state.register_catalog_list(Arc::new(catalogs.clone()));
-    match state.statement_to_plan(sql).await {
-        Ok(plan) => Ok((state, rewrite_dml(plan)?)),
-        Err(error) => Err(with_suggestions(Error::from(error), &catalogs, statement)),
+/// Temporary views that use temporary views, down to this depth.
+const MAX_DEPTH: usize = 16;
+
+/// Plans a statement, and gives the state that it was planned with. Boxed, because views lead back here.
+pub(super) fn logical<'a>(names: &'a Names<'_>, mut sql: SqlStatement) -> BoxFuture<'a, Result<(SessionState, LogicalPlan)>> {
+    async move {
+        number_placeholders(&mut sql)?;
+        let statement = names.statement;
+        let mut state = statement.session.engine().planning_state(&statement.settings);
+        let generated = open_files(&mut sql, &state, statement).await?;
+        let catalogs = match &names.catalogs {
+            Some(catalogs) => catalogs.with_generated(generated),
+            None => {
+                let mut scope = statement.scope(generated);
+                let fresh = temporary_views(names, &state, &sql).await?;
+                Arc::make_mut(&mut scope.temporary).extend(fresh);
+                SessionCatalogs::new(scope)
+            }
+        };
+        state.register_catalog_list(Arc::new(catalogs.clone()));
+        match state.statement_to_plan(sql).await {
+            Ok(plan) => Ok((state, rewrite_dml(plan)?)),
+            Err(error) => Err(with_suggestions(Error::from(error), &catalogs, statement)),
+        }
     }
+    .boxed()
+}
+
+/// The temporary views that the statement names, planned now: they see tables that were replaced since.
+async fn temporary_views(names: &Names<'_>, state: &SessionState, sql: &SqlStatement) -> Result<NamedTables> {
+    let session = &names.statement.session;
+    let mut tables = NamedTables::new();
+    for reference in state.resolve_table_references(sql)? {
+        let Some(view) = session.temporary_view(reference.table()) else { continue };
+        if names.depth >= MAX_DEPTH {
+            return Err(Error::invalid(format!("temporary view '{}' is nested too deeply or refers to itself", reference.table()))
+                .about(Subject::Table));
+        }
+        let Parsed::Sql(query) = parse(&view.definition.sql)? else { continue };
+        let inner = Names { statement: names.statement, catalogs: None, depth: names.depth + 1 };
+        let (_, plan) = logical(&inner, *query).await?;
+        let view = TemporaryView::new(view.definition, plan);
+        tables.insert(reference.table().to_owned(), view.table);
+    }
+    Ok(tables)
 }
 
 /// Opens what `FROM 'file.csv'` and `read_csv(...)` name.

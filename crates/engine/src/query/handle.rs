@@ -1,5 +1,6 @@
 //! The handle of a query that has not been forgotten yet: its state, its progress, and the way to cancel it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use super::progress::Meter;
 use super::{ErrorInfo, Event, QueryId, QueryInfo, QueryState, ResultInfo, Timings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::request::QueryRequest;
+use crate::results::SpoolProgress;
 
 /// One query, for everybody but the query itself.
 #[derive(Debug)]
@@ -30,6 +32,8 @@ pub struct QueryHandle {
     /// Why it is cancelled: the error that ends it.
     reason: OnceLock<Error>,
     meter: Meter,
+    /// Whether every row was handed out.
+    complete: AtomicBool,
     live: Mutex<Live>,
 }
 
@@ -45,6 +49,7 @@ struct Live {
     ended: Option<(Instant, DateTime<Utc>)>,
     error: Option<ErrorInfo>,
     result: Option<ResultInfo>,
+    spool: Option<Arc<SpoolProgress>>,
 }
 
 impl QueryHandle {
@@ -71,6 +76,7 @@ impl QueryHandle {
             cancel: CancellationToken::new(),
             reason: OnceLock::new(),
             meter: Meter::default(),
+            complete: AtomicBool::new(false),
             live: Mutex::default(),
         }
     }
@@ -139,7 +145,7 @@ impl QueryHandle {
             timings: self.timings(&live),
             progress: self.meter.progress(self.state()),
             error: live.error.clone(),
-            result: live.result.clone(),
+            result: live.result.clone().or_else(|| live.spool.as_ref().map(|spool| spool.info())),
             runner: live.runner.map(str::to_owned),
         }
     }
@@ -170,6 +176,20 @@ impl QueryHandle {
 
     pub(crate) fn set_queue_position(&self, position: Option<u64>) {
         self.live.lock().queue_position = position;
+    }
+
+    /// Every row was handed out: the end of the stream is the end of the result.
+    pub(crate) fn complete(&self) {
+        self.complete.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_complete(&self) -> bool {
+        self.complete.load(Ordering::Acquire)
+    }
+
+    /// Where the result is being kept.
+    pub(crate) fn watch_result(&self, progress: Arc<SpoolProgress>) {
+        self.live.lock().spool = Some(progress);
     }
 
     /// Tells where the kept result stands.

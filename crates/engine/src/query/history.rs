@@ -131,6 +131,18 @@ impl History {
         })
     }
 
+    /// A statement's text, cut to what history keeps of it.
+    pub fn cut(&self, sql: &str) -> String {
+        let mut sql = sql.to_owned();
+        cut_in_place(&mut sql, self.max_sql_bytes);
+        sql
+    }
+
+    /// Whether a query of this id ended not long ago.
+    pub(crate) fn is_recent(&self, id: QueryId) -> bool {
+        self.ring.lock().get(id).is_some()
+    }
+
     /// Notes that the query has arrived. Never blocks.
     pub fn started(&self, info: &QueryInfo) {
         if let Some(store) = &self.store {

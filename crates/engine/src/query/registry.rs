@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
+use super::admission::draining;
 use super::phase::Life;
 use super::{Event, History, HistoryFilter, Profile, Query, QueryHandle, QueryId, QueryInfo, QueryState, Received};
 use crate::auth::Principal;
@@ -24,6 +26,11 @@ pub struct Queries {
     living: RwLock<HashMap<QueryId, Arc<QueryHandle>>>,
     history: History,
     events: broadcast::Sender<Event>,
+    /// How many are living; who waits for none watches it.
+    count: watch::Sender<usize>,
+    closed: AtomicBool,
+    /// Since the start: finished, failed, cancelled.
+    ended: [AtomicU64; 3],
 }
 
 impl Queries {
@@ -33,11 +40,17 @@ impl Queries {
             living: RwLock::default(),
             history,
             events: broadcast::Sender::new(EVENTS),
+            count: watch::Sender::new(0),
+            closed: AtomicBool::new(false),
+            ended: Default::default(),
         }
     }
 
     /// The first moment of a query's life: it gets its id, its handle and its row in history.
     pub(crate) fn receive(self: &Arc<Self>, session: &Arc<Session>, request: QueryRequest) -> Result<Query<Received>> {
+        if self.closed() {
+            return Err(draining());
+        }
         self.check(&request)?;
         let settings = session.settings_for(&request)?;
         let id = request.id.unwrap_or_default();
@@ -48,10 +61,11 @@ impl Queries {
         let handle = Arc::new(QueryHandle::new(id, request, sql, owner, timeout, self.events.clone()));
         {
             let mut living = self.living.write();
-            if living.contains_key(&id) || self.history.recent(id).is_some() {
+            if living.contains_key(&id) || self.history.is_recent(id) {
                 return Err(Error::conflict(Subject::Query, format!("a query with id {id} exists already")));
             }
             living.insert(id, Arc::clone(&handle));
+            self.count.send_replace(living.len());
         }
         self.history.started(&handle.info());
         handle.publish(QueryState::Received);
@@ -71,7 +85,17 @@ impl Queries {
         let profile = handle.meter().profile();
         // History first, so that there is no moment at which the query can not be found.
         self.history.ended(info, profile);
-        self.living.write().remove(&handle.id());
+        {
+            let mut living = self.living.write();
+            living.remove(&handle.id());
+            self.count.send_replace(living.len());
+        }
+        let index = match state {
+            QueryState::Finished => 0,
+            QueryState::Cancelled => 2,
+            _ => 1,
+        };
+        self.ended[index].fetch_add(1, Ordering::Relaxed);
         handle.publish(state);
     }
 
@@ -126,6 +150,49 @@ impl Queries {
         }
         self.get(principal, id).await?;
         Ok(self.history.profile(id).await?.unwrap_or_default())
+    }
+
+    /// Cancels the queries of a session.
+    pub(crate) fn cancel_session(&self, session: &str, reason: &str) {
+        for handle in self.living.read().values().filter(|handle| handle.session_id() == session) {
+            handle.cancel(reason);
+        }
+    }
+
+    /// Cancels everything.
+    pub(crate) fn cancel_all(&self, reason: &str) {
+        self.living.read().values().for_each(|handle| handle.cancel(reason));
+    }
+
+    /// Queries of a session that have not ended.
+    pub(crate) fn count_of_session(&self, session: &str) -> u64 {
+        self.living.read().values().filter(|handle| handle.session_id() == session).count() as u64
+    }
+
+    /// Queries that have not ended.
+    pub fn count(&self) -> usize {
+        *self.count.borrow()
+    }
+
+    /// Queries that ended since the start: finished, failed, cancelled.
+    pub fn ended_counts(&self) -> [u64; 3] {
+        [0, 1, 2].map(|index| self.ended[index].load(Ordering::Relaxed))
+    }
+
+    /// Returns when no query lives.
+    pub(crate) async fn idle(&self) {
+        // The sender lives in `self`, so that waiting can not fail.
+        let _ = self.count.subscribe().wait_for(|count| *count == 0).await;
+    }
+
+    /// Refuses new queries from now on.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// Whether new queries are refused.
+    pub fn closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 
     /// Everything that happens from now on.

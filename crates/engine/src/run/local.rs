@@ -9,7 +9,7 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::{AccountedPool, CpuPool, Execution, MemoryBudget, Runner, SpillArea};
 use crate::error::{Error, ErrorKind, Result, Subject};
@@ -51,9 +51,10 @@ impl LocalRunner {
             Err(error) => return Err(life.fail(error)),
         };
         let (sink, batches) = mpsc::channel(BATCHES_AHEAD);
-        let stream = QueryStream::new(Arc::clone(&plan.schema), plan.kind, Arc::clone(&life.handle), batches);
+        let (settle, settled) = oneshot::channel();
+        let stream = QueryStream::new(Arc::clone(&plan.schema), plan.kind, Arc::clone(&life.handle), batches, settle);
         let light = plan.is_light();
-        let task = drive(life, plan, execution, sink);
+        let task = drive(life, plan, execution, sink, settled);
         // What is over in microseconds does not queue behind heavy work. The tasks end with the query: its stream cancels them.
         if light {
             self.io.spawn(task);
@@ -76,7 +77,13 @@ impl LocalRunner {
 }
 
 /// Runs the plan to its end, whatever end that is, and leaves nothing of it behind.
-async fn drive(life: Life, plan: Plan, execution: Execution, sink: mpsc::Sender<Result<RecordBatch>>) {
+async fn drive(
+    life: Life,
+    plan: Plan,
+    execution: Execution,
+    sink: mpsc::Sender<Result<RecordBatch>>,
+    settled: oneshot::Receiver<Result<()>>,
+) {
     let handle = Arc::clone(&life.handle);
     let work = AssertUnwindSafe(handle.guard(produce(plan, &execution, &sink))).catch_unwind().await;
     let outcome = work.unwrap_or_else(|panic| Err(panicked(&*panic)));
@@ -85,13 +92,29 @@ async fn drive(life: Life, plan: Plan, execution: Execution, sink: mpsc::Sender<
     }
     drop(execution);
     match outcome {
-        Ok(()) => life.finish(),
+        Ok(()) if handle.request().keep_result => {
+            handle.complete();
+            drop(sink);
+            match handle.guard(kept(settled, &handle)).await {
+                Ok(()) => life.finish(),
+                Err(error) => drop(life.fail(error)),
+            }
+        }
+        Ok(()) => {
+            handle.complete();
+            life.finish();
+        }
         Err(error) => {
             let error = life.fail(error);
             // A client that is gone does not hear it.
             let _ = sink.send(Err(error)).await;
         }
     }
+}
+
+/// Waits until the result is kept.
+async fn kept(settled: oneshot::Receiver<Result<()>>, handle: &QueryHandle) -> Result<()> {
+    settled.await.unwrap_or_else(|_| Err(handle.cancelled()))
 }
 
 async fn produce(plan: Plan, execution: &Execution, sink: &mpsc::Sender<Result<RecordBatch>>) -> Result<()> {

@@ -15,6 +15,7 @@ use crate::catalog::NamedTables;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::plan::suggest::closest;
+use crate::query::{Query, Received};
 use crate::request::QueryRequest;
 use crate::stream::QueryStream;
 
@@ -55,6 +56,10 @@ impl Session {
     /// Runs one statement: the whole way from its text to its rows.
     pub async fn query(self: &Arc<Self>, request: QueryRequest) -> Result<QueryStream> {
         let query = self.engine.queries().receive(self, request)?;
+        self.run(query).await
+    }
+
+    pub(crate) async fn run(&self, query: Query<Received>) -> Result<QueryStream> {
         let query = query.plan().await?;
         let query = query.authorize(&self.principal)?;
         let query = query.admit(self.engine.admission()).await?;

@@ -1,0 +1,228 @@
+//! The engine as a whole: everything that sessions share, its start and its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use datafusion::execution::memory_pool::MemoryPool;
+use datafusion::execution::session_state::SessionState;
+use tokio::runtime::Handle;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::auth::{AuthConfig, Authenticator, Principal};
+use crate::catalog::{Catalogs, Census, MemoryStore};
+use crate::config::EngineConfig;
+use crate::data_dir::DataDir;
+use crate::error::Result;
+use crate::plan::base_state;
+use crate::query::{Admission, History, Queries, QueryId};
+use crate::request::QueryRequest;
+use crate::results::Results;
+use crate::run::{AccountedPool, CpuPool, CpuThreads, LocalRunner, MemoryBudget, Runners, SpillArea};
+use crate::session::{Resolved, Session, Sessions, Settings};
+use crate::storage::Files;
+
+mod census;
+mod janitor;
+mod status;
+
+pub use status::EngineStatus;
+
+/// Everything that sessions share. One per process.
+#[derive(Debug)]
+pub struct Engine {
+    config: EngineConfig,
+    started_at: DateTime<Utc>,
+    authenticator: Arc<Authenticator>,
+    sessions: Sessions,
+    queries: Arc<Queries>,
+    catalogs: Arc<Catalogs>,
+    results: Results,
+    admission: Arc<Admission>,
+    runners: Runners,
+    files: Arc<Files>,
+    settings: Settings,
+    /// What every statement is planned with, but for its settings and its view of the catalogs.
+    base_state: SessionState,
+    cpu: Arc<CpuPool>,
+    io: Handle,
+    budget: Arc<MemoryBudget>,
+    tables: Arc<AccountedPool>,
+    table_pool: Arc<dyn MemoryPool>,
+    spill: Arc<SpillArea>,
+    /// Ends the janitor with the engine.
+    _janitor: DropGuard,
+}
+
+/// What the composition root knows and the engine must be told.
+#[derive(Debug)]
+pub struct Seams {
+    /// Who may connect.
+    pub auth: AuthConfig,
+    /// Memory of the machine or its cgroup, in bytes: what `memory.limit` may be a share of.
+    pub machine_memory: u64,
+}
+
+impl Engine {
+    /// Starts an engine on the runtime that calls it, which serves IO; queries compute on threads of their own.
+    pub async fn start(config: EngineConfig, seams: Seams) -> Result<Arc<Self>> {
+        let io = Handle::current();
+        let opening = config.clone();
+        let opened = tokio::task::spawn_blocking(move || open(&opening)).await;
+        let (history, results, spill) = opened.map_err(|error| crate::Error::internal("start was lost").caused_by(error))??;
+        let cpu = Arc::new(CpuPool::new(config.runtime.cpu_threads)?);
+        let budget = Arc::new(MemoryBudget::new(config.memory.limit.of(seams.machine_memory)));
+        let tables_limit = config.memory.tables.of(budget.limit());
+        let tables = Arc::new(AccountedPool::new(Arc::clone(&budget), tables_limit, "memory.tables", None));
+        let files = Files::open(&config, &io)?;
+        let base_state = base_state(files.runtime_env(), cpu.threads())?;
+        let settings = Settings::new(base_state.config().clone(), &config.settings)?;
+        let opener = files.opener(base_state.clone());
+        let catalogs = Catalogs::start(&config.catalogs, opener, Arc::new(MemoryStore)).await?;
+        let local = LocalRunner {
+            cpu: Arc::clone(&cpu),
+            io: io.clone(),
+            budget: Arc::clone(&budget),
+            per_query: config.memory.per_query,
+            spill: Arc::clone(&spill),
+            base: files.runtime_env(),
+        };
+        let stop = CancellationToken::new();
+        let engine = Arc::new(Self {
+            started_at: Utc::now(),
+            authenticator: Arc::new(Authenticator::new(seams.auth)?),
+            sessions: Sessions::new(config.sessions.clone()),
+            queries: Arc::new(Queries::new(config.limits.clone(), history)),
+            catalogs,
+            results,
+            admission: Admission::new(config.admission.clone()),
+            runners: Runners::new(Arc::new(local)),
+            files,
+            settings,
+            base_state,
+            cpu,
+            io,
+            budget,
+            table_pool: Arc::clone(&tables) as Arc<dyn MemoryPool>,
+            tables,
+            spill,
+            _janitor: stop.clone().drop_guard(),
+            config,
+        });
+        janitor::start(Arc::downgrade(&engine), stop);
+        Ok(engine)
+    }
+
+    /// What it was told.
+    pub fn config(&self) -> &EngineConfig {
+        &self.config
+    }
+
+    /// Who may connect.
+    pub fn authenticator(&self) -> &Arc<Authenticator> {
+        &self.authenticator
+    }
+
+    /// Named sessions.
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    /// Queries, past and present.
+    pub fn queries(&self) -> &Arc<Queries> {
+        &self.queries
+    }
+
+    /// Catalogs, schemas and tables.
+    pub fn catalogs(&self) -> &Arc<Catalogs> {
+        &self.catalogs
+    }
+
+    /// Kept results.
+    pub fn results(&self) -> &Results {
+        &self.results
+    }
+
+    /// A session that nobody else can find: for one request, or for a door that holds it itself.
+    pub fn ephemeral_session(self: &Arc<Self>, principal: Principal) -> Arc<Session> {
+        Session::new(Arc::clone(self), principal, self.settings.clone())
+    }
+
+    /// Runs a statement in the background and keeps its result, to be fetched by the id that is returned.
+    pub fn submit(self: &Arc<Self>, session: &Arc<Session>, mut request: QueryRequest) -> Result<QueryId> {
+        let id = *request.id.get_or_insert_default();
+        request.keep_result = true;
+        let received = self.queries.receive(session, request)?;
+        let spool = self.results.begin(id, session.principal().name())?;
+        let session = Arc::clone(session);
+        self.io.spawn(async move {
+            // How it failed is in history, where the client asks for it.
+            let Ok(mut stream) = session.run(received).await else { return };
+            let handle = Arc::clone(stream.handle());
+            let progress = Arc::clone(spool.progress());
+            handle.watch_result(progress);
+            let kept = spool.run(stream.schema(), &mut stream).await;
+            if let Ok(result) = &kept {
+                handle.set_result(result.info());
+            }
+            stream.settle(kept.map(drop));
+        });
+        Ok(id)
+    }
+
+    /// Stops: refuses what is new, lets what runs end for this long, cancels the rest, and writes history to disk.
+    pub async fn shutdown(&self, drain: Duration) {
+        self.admission.close();
+        self.queries.close();
+        // A deadline that passes is no failure: it is what it is for.
+        let _ = tokio::time::timeout(drain, self.queries.idle()).await;
+        self.queries.cancel_all("the server is shutting down");
+        let _ = tokio::time::timeout(Duration::from_secs(5), self.queries.idle()).await;
+        self.sessions.close_all();
+        self.queries.history().flush().await;
+    }
+
+    pub(crate) fn admission(&self) -> &Arc<Admission> {
+        &self.admission
+    }
+
+    pub(crate) fn runners(&self) -> &Runners {
+        &self.runners
+    }
+
+    pub(crate) fn files(&self) -> &Arc<Files> {
+        &self.files
+    }
+
+    /// The pool that in-memory tables are accounted on.
+    pub(crate) fn table_pool(&self) -> &Arc<dyn MemoryPool> {
+        &self.table_pool
+    }
+
+    /// The state that a statement with these settings is planned with.
+    pub(crate) fn planning_state(&self, settings: &Resolved) -> SessionState {
+        let mut state = self.base_state.clone();
+        *state.config_mut() = settings.config.clone();
+        state.mark_start_execution();
+        state
+    }
+
+    pub(crate) fn base_state(&self) -> &SessionState {
+        &self.base_state
+    }
+
+    /// What this session can learn of the server by SQL.
+    pub(crate) fn census(self: &Arc<Self>, session: &Arc<Session>) -> Arc<dyn Census> {
+        Arc::new(census::SessionCensus { engine: Arc::clone(self), session: Arc::clone(session) })
+    }
+}
+
+/// The parts that live on disk.
+fn open(config: &EngineConfig) -> Result<(History, Results, Arc<SpillArea>)> {
+    let data_dir = Arc::new(DataDir::claim(&config.data_dir)?);
+    let history = History::open(&config.history, Arc::clone(&data_dir))?;
+    let results = Results::restore(&config.results, Arc::clone(&data_dir))?;
+    let spill = Arc::new(SpillArea::open(&config.spill, data_dir.path())?);
+    Ok((history, results, spill))
+}
+

@@ -1,0 +1,63 @@
+//! How the engine is, in numbers: for metrics and readiness.
+
+use serde::Serialize;
+
+use super::Engine;
+
+/// How the engine is; sizes in bytes.
+#[derive(Debug, Clone, Serialize)]
+pub struct EngineStatus {
+    /// Queries that hold a permit.
+    pub queries_running: u64,
+    /// Queries that wait for one.
+    pub queries_queued: u64,
+    /// Queries that have not ended.
+    pub queries_living: u64,
+    /// Queries that ended since the start, by how: finished, failed, cancelled.
+    pub queries_ended: [u64; 3],
+    /// Open named sessions.
+    pub sessions: u64,
+    /// Memory reserved now.
+    pub memory_used_bytes: u64,
+    /// The most memory reserved at once.
+    pub memory_peak_bytes: u64,
+    /// Memory that may be reserved.
+    pub memory_limit_bytes: u64,
+    /// Memory held by in-memory tables.
+    pub memory_tables_bytes: u64,
+    /// Bytes of spill files.
+    pub spill_bytes: u64,
+    /// Bytes of kept results.
+    pub results_bytes: u64,
+    /// Queries whose history was not stored because the disk was too slow.
+    pub history_dropped: u64,
+    /// Threads that compute.
+    pub cpu_threads: u64,
+    /// Seconds since the start.
+    pub uptime_seconds: u64,
+    /// Whether it takes no more queries.
+    pub draining: bool,
+}
+
+impl Engine {
+    /// How it is now.
+    pub fn status(&self) -> EngineStatus {
+        EngineStatus {
+            queries_running: self.admission.running() as u64,
+            queries_queued: self.admission.queued() as u64,
+            queries_living: self.queries.count() as u64,
+            queries_ended: self.queries.ended_counts(),
+            sessions: self.sessions.count() as u64,
+            memory_used_bytes: self.budget.used(),
+            memory_peak_bytes: self.budget.peak(),
+            memory_limit_bytes: self.budget.limit(),
+            memory_tables_bytes: self.tables.used(),
+            spill_bytes: self.spill.used(),
+            results_bytes: self.results.bytes(),
+            history_dropped: self.queries.history().dropped(),
+            cpu_threads: self.cpu.threads() as u64,
+            uptime_seconds: chrono::Utc::now().signed_duration_since(self.started_at).num_seconds().max(0) as u64,
+            draining: self.queries.closed(),
+        }
+    }
+}

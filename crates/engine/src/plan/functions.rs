@@ -1,0 +1,77 @@
+//! The functions of SQL: one list for every statement, and what `system.functions` says of them.
+
+use std::sync::Arc;
+
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::{Documentation, Signature};
+use datafusion::prelude::SessionConfig;
+
+use crate::catalog::{FunctionInfo, FunctionKind};
+use crate::error::Result;
+use crate::run::CpuThreads;
+
+/// The state that every statement starts from.
+pub(crate) fn base_state(runtime: Arc<RuntimeEnv>, cpu_threads: usize) -> Result<SessionState> {
+    let mut config = SessionConfig::new()
+        .with_information_schema(true)
+        .with_create_default_catalog_and_schema(false)
+        .with_target_partitions(cpu_threads);
+    config.set_extension(Arc::new(CpuThreads(cpu_threads)));
+    let options = config.options_mut();
+    // Positions in error messages need the parser's spans.
+    options.sql_parser.collect_spans = true;
+    // The file a table is read from decides where its rows are filtered best.
+    options.execution.parquet.pushdown_filters = false;
+    let mut state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(runtime)
+        .with_default_features()
+        .build();
+    datafusion_functions_json::register_all(&mut state)?;
+    Ok(state)
+}
+
+/// Every function that SQL can call, by name.
+pub(crate) fn function_list(state: &SessionState) -> Vec<FunctionInfo> {
+    let mut list = Vec::new();
+    for (name, function) in state.scalar_functions() {
+        list.push(describe(name, FunctionKind::Scalar, Some(function.signature()), function.documentation()));
+    }
+    for (name, function) in state.aggregate_functions() {
+        list.push(describe(name, FunctionKind::Aggregate, Some(function.signature()), function.documentation()));
+    }
+    for (name, function) in state.window_functions() {
+        list.push(describe(name, FunctionKind::Window, Some(function.signature()), function.documentation()));
+    }
+    for name in state.table_functions().keys() {
+        list.push(describe(name, FunctionKind::Table, None, None));
+    }
+    for read in crate::storage::read_functions() {
+        list.push(read);
+    }
+    list.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.kind.name().cmp(b.kind.name())));
+    list
+}
+
+fn describe(
+    name: &str,
+    kind: FunctionKind,
+    signature: Option<&Signature>,
+    documentation: Option<&Documentation>,
+) -> FunctionInfo {
+    let documented = documentation.and_then(|doc| doc.arguments.as_ref());
+    let arguments = match (documented, signature) {
+        (Some(arguments), _) => arguments.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", "),
+        (None, Some(signature)) => signature.type_signature.to_string_repr().join(" | "),
+        (None, None) => String::new(),
+    };
+    FunctionInfo {
+        name: name.to_owned(),
+        kind,
+        arguments,
+        return_type: None,
+        description: documentation.map(|doc| doc.description.trim().to_owned()),
+        example: documentation.and_then(|doc| doc.sql_example.clone()).map(|example| example.trim().to_owned()),
+    }
+}
