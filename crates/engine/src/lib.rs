@@ -1,6 +1,7 @@
 //! The Tidemill engine: sessions, plans and the life of a query, without any protocol.
 
 pub mod auth;
+pub mod catalog;
 pub mod config;
 pub mod error;
 mod plan;
