@@ -1,0 +1,135 @@
+//! What the `system` tables count: the engine answers, as plain data.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::auth::Principal;
+use crate::query::QueryInfo;
+use crate::session::{SessionInfo, SettingInfo};
+
+/// What is going on in the server, as far as a principal may know.
+pub trait Census: fmt::Debug + Send + Sync {
+    /// Queries, newest first; at most `limit`.
+    fn queries(&self, principal: &Principal, limit: usize) -> Vec<QueryInfo>;
+
+    /// Open sessions.
+    fn sessions(&self, principal: &Principal) -> Vec<SessionInfo>;
+
+    /// Settings with the values of the asking session.
+    fn settings(&self, principal: &Principal) -> Vec<SettingInfo>;
+
+    /// Functions that SQL can call.
+    fn functions(&self) -> Vec<FunctionInfo>;
+
+    /// Processes that make up the server.
+    fn nodes(&self) -> Vec<NodeInfo>;
+
+    /// Who holds how much memory.
+    fn memory(&self, principal: &Principal) -> Vec<MemoryInfo>;
+}
+
+/// A function that SQL can call.
+#[derive(Debug, Clone, Serialize)]
+pub struct FunctionInfo {
+    /// Its name.
+    pub name: String,
+    /// How it is called.
+    pub kind: FunctionKind,
+    /// Its arguments, as a signature to read: `text, start [, length]`.
+    pub arguments: String,
+    /// What it returns; absent if that depends on the arguments.
+    pub return_type: Option<String>,
+    /// What it does.
+    pub description: Option<String>,
+    /// A call that works as it stands.
+    pub example: Option<String>,
+}
+
+/// How a function is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FunctionKind {
+    /// On each row.
+    Scalar,
+    /// On a group of rows.
+    Aggregate,
+    /// On the neighbours of each row: `f(...) OVER (...)`.
+    Window,
+    /// In `FROM`.
+    Table,
+}
+
+impl FunctionKind {
+    /// The name, as in `system.functions`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Scalar => "scalar",
+            Self::Aggregate => "aggregate",
+            Self::Window => "window",
+            Self::Table => "table",
+        }
+    }
+}
+
+/// A process of the server.
+#[derive(Debug, Clone, Serialize)]
+pub struct NodeInfo {
+    /// Its id.
+    pub id: String,
+    /// `single`, `coordinator` or `worker`.
+    pub role: String,
+    /// Where it can be reached, if it can.
+    pub address: Option<String>,
+    /// The version it runs.
+    pub version: String,
+    /// `ready`, `draining` or `lost`.
+    pub state: String,
+    /// Threads that run queries.
+    pub cpu_threads: u64,
+    /// Memory that its queries may use, in bytes.
+    pub memory_limit_bytes: u64,
+    /// When it started.
+    pub started_at: DateTime<Utc>,
+}
+
+/// A holder of memory; sizes in bytes.
+#[derive(Debug, Clone, Serialize)]
+pub struct MemoryInfo {
+    /// What sort of holder it is.
+    pub scope: MemoryScope,
+    /// The pool's name, the query's id or the table's full name.
+    pub name: String,
+    /// Held now.
+    pub used_bytes: u64,
+    /// The most held at once, if tracked.
+    pub peak_bytes: Option<u64>,
+    /// The most it may hold, if bounded by itself.
+    pub limit_bytes: Option<u64>,
+    /// On disk for want of memory.
+    pub spilled_bytes: u64,
+}
+
+/// A sort of holder of memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MemoryScope {
+    /// A pool that others share.
+    Pool,
+    /// A running query.
+    Query,
+    /// An in-memory table.
+    Table,
+}
+
+impl MemoryScope {
+    /// The name, as in `system.memory`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pool => "pool",
+            Self::Query => "query",
+            Self::Table => "table",
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The statement that would make a table again, for `SHOW CREATE TABLE`.
+
+use arrow::datatypes::Schema;
+use datafusion::common::ResolvedTableReference;
+use datafusion::common::utils::quote_identifier;
+
+use super::definition::{TableDefinition, ViewDefinition};
+use super::entry::{Body, TableEntry};
+use super::types::sql_type;
+
+/// The `CREATE` statement of an entry. Values of options are left out: they may be credentials.
+pub(crate) fn create_statement(name: &ResolvedTableReference, entry: &TableEntry) -> String {
+    let name = [&name.catalog, &name.schema, &name.table].map(|part| quote_identifier(part)).join(".");
+    match &entry.body {
+        Body::External(slot) => external(&name, slot.definition()),
+        Body::Memory(table) => format!("CREATE TABLE {name} ({})", columns(table.schema())),
+        Body::View(view) => create_view(&name, view),
+    }
+}
+
+fn external(name: &str, definition: &TableDefinition) -> String {
+    let mut text = format!("CREATE EXTERNAL TABLE {name}");
+    if let Some(schema) = &definition.schema {
+        text += &format!(" ({})", columns(schema));
+    }
+    if let Some(format) = &definition.format {
+        text += &format!(" STORED AS {}", format.to_uppercase());
+    }
+    if !definition.partitioned_by.is_empty() {
+        text += &format!(" PARTITIONED BY ({})", identifiers(&definition.partitioned_by));
+    }
+    let location: Vec<_> = definition.location.iter().map(|location| literal(location)).collect();
+    text += &format!(" LOCATION {}", location.join(", "));
+    if !definition.options.is_empty() {
+        let options: Vec<_> = definition.options.keys().map(|key| format!("{} '...'", literal(key))).collect();
+        text += &format!(" OPTIONS ({})", options.join(", "));
+    }
+    text
+}
+
+fn create_view(name: &str, view: &ViewDefinition) -> String {
+    if view.columns.is_empty() {
+        return format!("CREATE VIEW {name} AS {}", view.sql);
+    }
+    format!("CREATE VIEW {name} ({}) AS {}", identifiers(&view.columns), view.sql)
+}
+
+fn columns(schema: &Schema) -> String {
+    let column = |field: &arrow::datatypes::FieldRef| {
+        let required = if field.is_nullable() { "" } else { " NOT NULL" };
+        format!("{} {}{required}", quote_identifier(field.name()), sql_type(field.data_type()))
+    };
+    schema.fields().iter().map(column).collect::<Vec<_>>().join(", ")
+}
+
+fn identifiers(names: &[String]) -> String {
+    names.iter().map(|name| quote_identifier(name).into_owned()).collect::<Vec<_>>().join(", ")
+}
+
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}

@@ -1,0 +1,25 @@
+//! `system`, in every catalog: what the server tells about itself.
+
+mod functions;
+mod memory;
+mod nodes;
+mod queries;
+mod sessions;
+mod settings;
+mod tables;
+
+use super::VirtualSchema;
+
+/// The schema and its tables, one file each.
+pub(super) const SCHEMA: VirtualSchema = VirtualSchema {
+    name: "system",
+    tables: &[
+        ("functions", functions::table),
+        ("memory", memory::table),
+        ("nodes", nodes::table),
+        ("queries", queries::table),
+        ("sessions", sessions::table),
+        ("settings", settings::table),
+        ("tables", tables::table),
+    ],
+};
