@@ -73,6 +73,14 @@ impl Plan {
         }
     }
 
+    /// Whether it writes to storage.
+    pub(crate) fn writes_files(&self) -> bool {
+        match &self.action {
+            Action::Query(query) => query.writes,
+            Action::Command(_) => false,
+        }
+    }
+
     /// The optimized logical plan as text.
     pub(crate) fn logical_text(&self) -> String {
         match &self.action {

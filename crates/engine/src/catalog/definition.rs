@@ -24,6 +24,8 @@ pub struct TableDefinition {
     pub schema: Option<SchemaRef>,
     /// Options of the format. They may hold credentials, so no listing shows their values.
     pub options: BTreeMap<String, String>,
+    /// Declared in the configuration: what statements may name does not bind the operator.
+    pub by_operator: bool,
 }
 
 impl TableDefinition {
@@ -41,6 +43,7 @@ impl From<&TableConfig> for TableDefinition {
             partitioned_by: config.partitioned_by.clone(),
             schema: None,
             options: config.options.clone(),
+            by_operator: true,
         }
     }
 }

@@ -144,6 +144,7 @@ fn definition(table: CreateExternalTable) -> Result<TableDefinition> {
         format: (!table.file_type.is_empty()).then(|| table.file_type.to_lowercase()),
         partitioned_by: table.table_partition_cols,
         schema: (!columns.fields().is_empty()).then(|| Arc::new(columns.clone())),
+        by_operator: false,
         // DataFusion's planner puts the prefix there.
         options: table.options.into_iter().map(|(key, value)| (key.trim_start_matches("format.").to_owned(), value)).collect(),
     })

@@ -10,6 +10,7 @@ use datafusion::prelude::SessionConfig;
 use crate::catalog::{FunctionInfo, FunctionKind};
 use crate::error::Result;
 use crate::run::CpuThreads;
+use crate::storage::ReadCalls;
 
 /// The state that every statement starts from.
 pub(crate) fn base_state(runtime: Arc<RuntimeEnv>, cpu_threads: usize) -> Result<SessionState> {
@@ -47,8 +48,15 @@ pub(crate) fn function_list(state: &SessionState) -> Vec<FunctionInfo> {
     for name in state.table_functions().keys() {
         list.push(describe(name, FunctionKind::Table, None, None));
     }
-    for read in crate::storage::read_functions() {
-        list.push(read);
+    for name in ReadCalls::functions() {
+        list.push(FunctionInfo {
+            name: name.to_owned(),
+            kind: FunctionKind::Table,
+            arguments: "path or [paths], option => value, ...".to_owned(),
+            return_type: None,
+            description: Some("Reads files as a table; the columns are those that the files tell.".to_owned()),
+            example: Some(format!("SELECT * FROM {name}('data/*')")),
+        });
     }
     list.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.kind.name().cmp(b.kind.name())));
     list

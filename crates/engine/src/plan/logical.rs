@@ -17,7 +17,8 @@ use super::show::Place;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use crate::catalog::{NamedTables, SessionCatalogs, rewrite_dml};
+use crate::catalog::memory::rewrite_dml;
+use crate::catalog::{NamedTables, SessionCatalogs};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::session::{Statement, TemporaryView};
 use crate::storage::ReadCalls;
@@ -64,7 +65,7 @@ pub(super) fn logical<'a>(names: &'a Names<'_>, mut sql: SqlStatement) -> BoxFut
         state.register_catalog_list(Arc::new(catalogs.clone()));
         match state.statement_to_plan(sql).await {
             Ok(plan) => Ok((state, rewrite_dml(plan)?)),
-            Err(error) => Err(with_suggestions(Error::from(error), &catalogs, statement)),
+            Err(error) => Err(with_suggestions(Error::from(error), &catalogs)),
         }
     }
     .boxed()
@@ -93,23 +94,20 @@ async fn temporary_views(names: &Names<'_>, state: &SessionState, sql: &SqlState
 async fn open_files(sql: &mut SqlStatement, state: &SessionState, statement: &Statement) -> Result<NamedTables> {
     let mut tables = BTreeMap::new();
     for call in ReadCalls::extract(sql)? {
-        let name = call.name().to_owned();
-        let table = call.open(statement.session.engine().files(), state).await?;
-        tables.insert(name, table);
+        let table = statement.session.engine().files().read(&call, state).await?;
+        tables.insert(call.table, table);
     }
     Ok(tables)
 }
 
 /// Names of tables that the user may have meant.
-fn with_suggestions(error: Error, catalogs: &SessionCatalogs, statement: &Statement) -> Error {
+fn with_suggestions(error: Error, catalogs: &SessionCatalogs) -> Error {
     if error.kind() != ErrorKind::NotFound || error.subject() != Some(Subject::Table) || !error.suggestions().is_empty() {
         return error;
     }
     let Some(name) = error.message().split('\'').nth(1).map(TableReference::from) else { return error };
-    let settings = &statement.settings;
-    let name = name.resolve(&settings.catalog, &settings.schema);
-    let position = error.position();
-    catalogs.not_found(&name).at(position)
+    let suggestions = catalogs.suggest_table(&name);
+    error.suggest(suggestions)
 }
 
 /// The full name of a table, with the session's catalog and schema where it has none.

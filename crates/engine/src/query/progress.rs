@@ -12,13 +12,14 @@ use parking_lot::Mutex;
 
 use super::{Profile, Progress, QueryState};
 use crate::run::AccountedPool;
+use crate::storage::ReadCounter;
 
 /// Counts what a query does.
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
     rows_produced: AtomicU64,
     bytes_produced: AtomicU64,
-    bytes_read: Arc<AtomicU64>,
+    reads: Arc<ReadCounter>,
     logical: OnceLock<String>,
     source: Mutex<Source>,
 }
@@ -84,8 +85,8 @@ impl Meter {
     }
 
     /// What the storage layer adds to.
-    pub(crate) fn bytes_read(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.bytes_read)
+    pub(crate) fn reads(&self) -> Arc<ReadCounter> {
+        Arc::clone(&self.reads)
     }
 
     pub(super) fn progress(&self, state: QueryState) -> Progress {
@@ -96,7 +97,7 @@ impl Meter {
         };
         progress.rows_produced = self.rows_produced.load(Ordering::Relaxed);
         progress.bytes_produced = self.bytes_produced();
-        progress.bytes_read = self.bytes_read.load(Ordering::Relaxed);
+        progress.bytes_read = self.reads.bytes();
         if state == QueryState::Finished {
             progress.stages_done = progress.stages_total;
             progress.partitions_done = progress.partitions_total;

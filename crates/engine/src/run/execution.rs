@@ -10,11 +10,12 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SessionConfig;
+use parking_lot::Mutex;
 
 use super::AccountedPool;
 use crate::error::Result;
 use crate::query::QueryHandle;
-use crate::storage::{CountingRegistry, DeferredRegistry};
+use crate::storage::{CountingRegistry, FileCommit};
 
 /// The environment of one running query.
 #[derive(Debug)]
@@ -23,7 +24,7 @@ pub(crate) struct Execution {
     context: Arc<TaskContext>,
     pool: Arc<AccountedPool>,
     /// Writes to storage, which become visible together at the end.
-    writes: Arc<DeferredRegistry>,
+    writes: Mutex<Option<FileCommit>>,
 }
 
 impl Execution {
@@ -33,15 +34,18 @@ impl Execution {
         base: &RuntimeEnv,
         pool: Arc<AccountedPool>,
         disk: Arc<DiskManager>,
+        writes: Option<FileCommit>,
     ) -> Self {
-        let stores: Arc<dyn ObjectStoreRegistry> =
-            Arc::new(CountingRegistry::new(Arc::clone(&base.object_store_registry), handle.meter().bytes_read()));
-        let writes = Arc::new(DeferredRegistry::new(stores));
+        let counted = CountingRegistry::new(Arc::clone(&base.object_store_registry), handle.meter().reads());
+        let stores: Arc<dyn ObjectStoreRegistry> = match &writes {
+            Some(commit) => commit.registry(Arc::new(counted)),
+            None => Arc::new(counted),
+        };
         let runtime = RuntimeEnv {
             memory_pool: Arc::clone(&pool) as Arc<dyn MemoryPool>,
             disk_manager: disk,
             cache_manager: Arc::clone(&base.cache_manager),
-            object_store_registry: Arc::clone(&writes) as Arc<dyn ObjectStoreRegistry>,
+            object_store_registry: stores,
         };
         // Functions are bound into the plan already; the maps serve plans that arrive as bytes.
         let context = TaskContext::new(
@@ -54,7 +58,7 @@ impl Execution {
             HashMap::new(),
             Arc::new(runtime),
         );
-        Self { handle: Arc::clone(handle), context: Arc::new(context), pool, writes }
+        Self { handle: Arc::clone(handle), context: Arc::new(context), pool, writes: Mutex::new(writes) }
     }
 
     /// The query that runs.
@@ -70,11 +74,18 @@ impl Execution {
 
     /// Makes everything that was written visible.
     pub(crate) async fn commit(&self) -> Result<()> {
-        Ok(self.writes.commit().await?)
+        let writes = self.writes.lock().take();
+        match writes {
+            Some(writes) => writes.commit().await.map(drop),
+            None => Ok(()),
+        }
     }
 
     /// Takes back everything that was written.
     pub(crate) async fn rollback(&self) {
-        self.writes.abort().await;
+        let writes = self.writes.lock().take();
+        if let Some(writes) = writes {
+            writes.abort().await;
+        }
     }
 }

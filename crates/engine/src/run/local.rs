@@ -15,6 +15,7 @@ use super::{AccountedPool, CpuPool, Execution, MemoryBudget, Runner, SpillArea};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::plan::{Action, PhysicalQuery, Plan};
 use crate::query::{Admitted, Life, Permit, Query, QueryHandle};
+use crate::storage::FileCommit;
 use crate::stream::QueryStream;
 use crate::units::{ByteSize, Share};
 use crate::wire::to_wire;
@@ -72,7 +73,8 @@ impl LocalRunner {
         };
         let pool = Arc::new(AccountedPool::new(Arc::clone(&self.budget), limit, key, permit));
         let disk = if plan.is_light() { SpillArea::none()? } else { self.spill.for_query(handle)? };
-        Ok(Execution::new(handle, plan.settings.config.clone(), &self.base, pool, disk))
+        let writes = plan.writes_files().then(|| FileCommit::new(self.io.clone()));
+        Ok(Execution::new(handle, plan.settings.config.clone(), &self.base, pool, disk, writes))
     }
 }
 
