@@ -3,16 +3,18 @@
 use std::fmt;
 
 use chrono::{DateTime, Utc};
+use futures::future::BoxFuture;
 use serde::Serialize;
 
 use crate::auth::Principal;
+use crate::error::Result;
 use crate::query::QueryInfo;
 use crate::session::{SessionInfo, SettingInfo};
 
 /// What is going on in the server, as far as a principal may know.
 pub trait Census: fmt::Debug + Send + Sync {
     /// Queries, newest first; at most `limit`.
-    fn queries(&self, principal: &Principal, limit: usize) -> Vec<QueryInfo>;
+    fn queries(&self, principal: &Principal, limit: usize) -> BoxFuture<'static, Result<Vec<QueryInfo>>>;
 
     /// Open sessions.
     fn sessions(&self, principal: &Principal) -> Vec<SessionInfo>;

@@ -9,6 +9,7 @@ use super::entry::{Body, Origin, TableEntry, TableKind};
 use super::is_virtual;
 use super::memory::MemoryTable;
 use super::registry::Catalogs;
+use super::statement::create_statement;
 use super::store::{CatalogChange, StoredEntry};
 use super::tree::{SchemaNode, Tree};
 use crate::error::{Error, ErrorKind, Result, Subject};
@@ -129,6 +130,23 @@ impl Catalogs {
         }
         self.change(CatalogChange::Put(name.clone(), entry.stored()), Some(entry)).await?;
         Ok(true)
+    }
+
+    /// Whether a table in memory of this name may be created; false if the name is taken and is kept.
+    ///
+    /// # Errors
+    /// As for [`Catalogs::create_table`].
+    pub(crate) async fn may_create(&self, name: &ResolvedTableReference, if_exists: IfExists) -> Result<bool> {
+        let taken = self.existing(name, TableKind::Memory, if_exists).await?.is_some();
+        Ok(!(taken && if_exists == IfExists::Keep))
+    }
+
+    /// The statement that would make the table or view of this name again.
+    ///
+    /// # Errors
+    /// `NotFound`, with similar names.
+    pub(crate) async fn statement(&self, name: &ResolvedTableReference) -> Result<String> {
+        Ok(create_statement(name, self.entry(name).await?.as_ref()))
     }
 
     /// `DROP TABLE` and `DROP VIEW`; false if there was none and `if_exists` is set.

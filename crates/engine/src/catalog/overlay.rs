@@ -20,6 +20,7 @@ use super::virtual_schema;
 use crate::auth::Principal;
 use crate::error::Result;
 use crate::plan::suggest::closest;
+use crate::storage::READ_SCHEMA;
 
 /// Tables by name that exist for one session or one statement.
 pub(crate) type NamedTables = BTreeMap<String, Arc<dyn TableProvider>>;
@@ -37,7 +38,7 @@ pub(crate) struct Scope {
     pub(crate) planner: Arc<dyn PlanView>,
     /// The session's temporary views: they hide tables of their name in the default schema.
     pub(crate) temporary: Arc<NamedTables>,
-    /// Tables of this statement alone, under names that it generated, found in the default schema.
+    /// Tables of this statement alone, under names that it generated, found in [`READ_SCHEMA`].
     pub(crate) generated: Arc<NamedTables>,
     /// The catalog of unqualified names.
     pub(crate) catalog: String,
@@ -91,6 +92,13 @@ impl SessionCatalogs {
         schema.clone_into(&mut scope.schema);
         let inside = self.0.inside.iter().cloned().chain([name]).collect();
         Self(Arc::new(State { scope, tree: Arc::clone(&self.0.tree), inside }))
+    }
+
+    /// The same with tables of one statement.
+    pub(crate) fn with_generated(&self, generated: NamedTables) -> Self {
+        let State { scope, tree, inside } = self.0.as_ref();
+        let scope = Scope { generated: Arc::new(generated), ..scope.clone() };
+        Self(Arc::new(State { scope, tree: Arc::clone(tree), inside: inside.clone() }))
     }
 
     /// The full name.
@@ -188,11 +196,12 @@ impl SessionCatalogs {
 
     /// The session's or the statement's own table of this name.
     fn own(&self, name: &ResolvedTableReference) -> Option<Arc<dyn TableProvider>> {
-        if !self.is_default(&name.catalog, &name.schema) {
-            return None;
-        }
         let Scope { generated, temporary, .. } = &self.0.scope;
-        generated.get(name.table.as_ref()).or_else(|| temporary.get(name.table.as_ref())).map(Arc::clone)
+        if *name.schema == *READ_SCHEMA {
+            return generated.get(name.table.as_ref()).map(Arc::clone);
+        }
+        let visible = self.is_default(&name.catalog, &name.schema);
+        temporary.get(name.table.as_ref()).filter(|_| visible).map(Arc::clone)
     }
 
     async fn entry(&self, name: &ResolvedTableReference) -> Result<Option<Arc<TableEntry>>> {

@@ -15,7 +15,7 @@ use crate::storage::ReadCalls;
 /// The state that every statement starts from.
 pub(crate) fn base_state(runtime: Arc<RuntimeEnv>, cpu_threads: usize) -> Result<SessionState> {
     let mut config = SessionConfig::new()
-        .with_information_schema(true)
+        .with_information_schema(false)
         .with_create_default_catalog_and_schema(false)
         .with_target_partitions(cpu_threads);
     config.set_extension(Arc::new(CpuThreads(cpu_threads)));

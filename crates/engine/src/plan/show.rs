@@ -24,7 +24,7 @@ pub(super) fn rewrite(statement: &Statement, place: Place<'_>) -> Result<Option<
         }
         Statement::ShowCatalogs { show_options, .. } => {
             let filter = filter(show_options, "catalog_name")?;
-            format!("SELECT catalog_name FROM information_schema.catalogs WHERE true{filter} ORDER BY catalog_name")
+            format!("SELECT DISTINCT catalog_name FROM information_schema.schemata WHERE true{filter} ORDER BY catalog_name")
         }
         Statement::ShowColumns { show_options, .. } => columns(show_options)?,
         Statement::ShowFunctions { filter } => {
@@ -49,9 +49,9 @@ fn tables(options: &ShowStatementOptions, place: Place<'_>, kind: &str) -> Resul
         Some(_) => return Err(expected("SHOW TABLES [FROM [catalog.]schema] [LIKE 'pattern']")),
     };
     Ok(format!(
-        "SELECT table_catalog, table_schema, table_name, table_type FROM {}.information_schema.tables \
-         WHERE table_schema = '{}'{kind}{filter} ORDER BY table_name",
-        quoted(catalog),
+        "SELECT table_catalog, table_schema, table_name, table_type FROM information_schema.tables \
+         WHERE table_catalog = '{}' AND table_schema = '{}'{kind}{filter} ORDER BY table_name",
+        escaped(catalog),
         escaped(schema)
     ))
 }
@@ -65,8 +65,9 @@ fn schemas(options: &ShowStatementOptions, place: Place<'_>) -> Result<String> {
         Some(_) => return Err(expected("SHOW SCHEMAS [FROM catalog] [LIKE 'pattern']")),
     };
     Ok(format!(
-        "SELECT catalog_name, schema_name FROM {}.information_schema.schemata WHERE true{filter} ORDER BY schema_name",
-        quoted(catalog)
+        "SELECT catalog_name, schema_name FROM information_schema.schemata \
+         WHERE catalog_name = '{}'{filter} ORDER BY schema_name",
+        escaped(catalog)
     ))
 }
 

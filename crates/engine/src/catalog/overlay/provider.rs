@@ -11,6 +11,7 @@ use datafusion::logical_expr::TableType;
 
 use super::SessionCatalogs;
 use crate::catalog::{VIRTUAL_SCHEMAS, virtual_schema};
+use crate::storage::READ_SCHEMA;
 
 #[derive(Debug)]
 struct Catalog {
@@ -48,7 +49,7 @@ impl CatalogProvider for Catalog {
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
-        let known = virtual_schema(name).is_some() || self.catalogs.tree().schema(&self.name, name).is_ok();
+        let known = virtual_schema(name).is_some() || name == READ_SCHEMA || self.catalogs.tree().schema(&self.name, name).is_ok();
         known.then(|| {
             let schema = Schema { catalogs: self.catalogs.clone(), catalog: Arc::clone(&self.name), name: name.into() };
             let schema: Arc<dyn SchemaProvider> = Arc::new(schema);

@@ -1,6 +1,6 @@
 //! `system.queries`: what runs and what ran, newest first.
 
-use futures::FutureExt;
+use futures::{FutureExt, StreamExt};
 
 use crate::catalog::SessionCatalogs;
 use crate::catalog::rows::{ColumnOf, Value, VirtualTable};
@@ -57,9 +57,9 @@ const COLUMNS: &[ColumnOf<QueryInfo>] = &[
 
 pub(super) fn table(catalogs: &SessionCatalogs) -> VirtualTable {
     let catalogs = catalogs.clone();
-    VirtualTable::new(COLUMNS, move |request| {
+    VirtualTable::streaming(COLUMNS, &[], move |request| {
         let scope = catalogs.scope();
         // History is bounded by the configuration, so a read without LIMIT is bounded too.
-        std::future::ready(scope.census.queries(&scope.principal, request.limit.unwrap_or(usize::MAX))).boxed()
+        scope.census.queries(&scope.principal, request.limit.unwrap_or(usize::MAX)).into_stream().boxed()
     })
 }

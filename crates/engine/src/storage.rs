@@ -1,0 +1,39 @@
+//! Files and objects: from what users write to tables, and from queries to bytes.
+//!
+//! - [`Stores`] is the registry of the whole server: one client per bucket or host, made when first named. A query sees it
+//!   through [`CountingRegistry`] (progress) and, when it writes, through a [`FileCommit`] (nothing visible before the end).
+//! - [`StoragePolicy`] says what statements may name.
+//! - [`TableDefinition`] is what a table of files is; [`ExternalTable::open`] makes it a table.
+//! - [`ReadCalls`] finds `FROM 'file.csv'` and `read_csv(...)` in a statement before it is planned, because looking into
+//!   the files needs IO and planning does not wait.
+
+mod commit;
+mod counting;
+mod external;
+mod files;
+mod folder;
+mod format;
+mod glob;
+mod http;
+mod listing;
+mod local;
+mod location;
+mod open;
+mod options;
+mod partition;
+mod policy;
+mod read;
+mod registry;
+mod s3;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use commit::FileCommit;
+pub(crate) use counting::{CountingRegistry, ReadCounter};
+pub(crate) use external::ExternalTable;
+pub(crate) use files::Files;
+pub(crate) use location::Location;
+pub(crate) use open::{PartitionColumn, TableDefinition};
+pub(crate) use policy::StoragePolicy;
+pub(crate) use read::{READ_SCHEMA, ReadCall, ReadCalls};
+pub(crate) use registry::Stores;

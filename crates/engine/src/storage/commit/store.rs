@@ -1,0 +1,150 @@
+//! A store whose writes wait for the commit.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use datafusion::error::Result as DataFusionResult;
+use datafusion::execution::object_store::ObjectStoreRegistry;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
+use url::Url;
+
+use super::Uploads;
+use super::upload::{DeferredUpload, Staged};
+
+/// The stores of a statement that writes.
+#[derive(Debug)]
+pub(super) struct DeferredRegistry {
+    inner: Arc<dyn ObjectStoreRegistry>,
+    uploads: Arc<Uploads>,
+}
+
+impl DeferredRegistry {
+    pub(super) fn new(inner: Arc<dyn ObjectStoreRegistry>, uploads: Arc<Uploads>) -> Self {
+        Self { inner, uploads }
+    }
+}
+
+impl ObjectStoreRegistry for DeferredRegistry {
+    fn register_store(&self, url: &Url, store: Arc<dyn ObjectStore>) -> Option<Arc<dyn ObjectStore>> {
+        self.inner.register_store(url, store)
+    }
+
+    fn deregister_store(&self, url: &Url) -> DataFusionResult<Arc<dyn ObjectStore>> {
+        self.inner.deregister_store(url)
+    }
+
+    fn get_store(&self, url: &Url) -> DataFusionResult<Arc<dyn ObjectStore>> {
+        let inner = self.inner.get_store(url)?;
+        let local = url.scheme() == "file";
+        Ok(Arc::new(DeferredStore { inner, local, uploads: Arc::clone(&self.uploads) }))
+    }
+}
+
+#[derive(Debug)]
+struct DeferredStore {
+    inner: Arc<dyn ObjectStore>,
+    local: bool,
+    uploads: Arc<Uploads>,
+}
+
+impl DeferredStore {
+    async fn stage(&self, location: &Path, options: PutMultipartOptions) -> Result<Arc<Staged>> {
+        let made_folders = if self.local { missing_folders(location).await } else { Vec::new() };
+        let upload = self.inner.put_multipart_opts(location, options).await?;
+        let staged = Arc::new(Staged::new(Arc::clone(&self.inner), location.clone(), upload, made_folders));
+        if let Err(error) = self.uploads.add(Arc::clone(&staged)) {
+            staged.abort().await?;
+            return Err(error);
+        }
+        Ok(staged)
+    }
+
+    fn not_deferred(&self, operation: &str) -> Error {
+        Error::NotImplemented {
+            operation: format!("{operation} in a statement that writes files"),
+            implementer: self.to_string(),
+        }
+    }
+}
+
+/// The folders that staging this file will make, innermost first.
+async fn missing_folders(location: &Path) -> Vec<PathBuf> {
+    let file = std::path::Path::new("/").join(location.as_ref());
+    let mut missing = Vec::new();
+    for folder in file.ancestors().skip(1) {
+        if tokio::fs::try_exists(folder).await.unwrap_or(true) {
+            break;
+        }
+        missing.push(folder.to_owned());
+    }
+    missing
+}
+
+#[async_trait]
+impl ObjectStore for DeferredStore {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        if options.mode != PutMode::Overwrite {
+            return Err(self.not_deferred("a conditional put"));
+        }
+        let PutOptions { tags, attributes, extensions, mode: _ } = options;
+        let staged = self.stage(location, PutMultipartOptions { tags, attributes, extensions }).await?;
+        if payload.content_length() > 0 {
+            staged.put_part(payload).await?;
+        }
+        staged.finish();
+        Ok(PutResult { e_tag: None, version: None })
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        let staged = self.stage(location, options).await?;
+        Ok(Box::new(DeferredUpload::new(staged, Arc::clone(&self.uploads))))
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.inner.get_opts(location, options).await
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        self.inner.get_ranges(location, ranges).await
+    }
+
+    fn delete_stream(&self, _: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        futures::stream::iter([Err(self.not_deferred("a deletion"))]).boxed()
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list(prefix)
+    }
+
+    fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list_with_offset(prefix, offset)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, _: &Path, _: &Path, _: CopyOptions) -> Result<()> {
+        Err(self.not_deferred("a copy"))
+    }
+}
+
+impl fmt::Display for DeferredStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}

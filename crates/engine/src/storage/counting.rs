@@ -1,0 +1,158 @@
+//! Counts what one query reads, for its progress.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use datafusion::error::Result as DataFusionResult;
+use datafusion::execution::object_store::ObjectStoreRegistry;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
+};
+use url::Url;
+
+/// What one query has read so far.
+#[derive(Debug, Default)]
+pub(crate) struct ReadCounter {
+    bytes: AtomicU64,
+    requests: AtomicU64,
+}
+
+impl ReadCounter {
+    /// Bytes read, before decompression. A local file that is handed over as a whole counts when it is opened.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Reading requests made; listings do not count.
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    fn add_bytes(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn add_request(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The stores of the server as one query sees them: everything it reads is counted.
+#[derive(Debug)]
+pub(crate) struct CountingRegistry {
+    inner: Arc<dyn ObjectStoreRegistry>,
+    counter: Arc<ReadCounter>,
+}
+
+impl CountingRegistry {
+    /// Counts what is read through `inner`.
+    pub(crate) fn new(inner: Arc<dyn ObjectStoreRegistry>, counter: Arc<ReadCounter>) -> Self {
+        Self { inner, counter }
+    }
+}
+
+impl ObjectStoreRegistry for CountingRegistry {
+    fn register_store(&self, url: &Url, store: Arc<dyn ObjectStore>) -> Option<Arc<dyn ObjectStore>> {
+        self.inner.register_store(url, store)
+    }
+
+    fn deregister_store(&self, url: &Url) -> DataFusionResult<Arc<dyn ObjectStore>> {
+        self.inner.deregister_store(url)
+    }
+
+    fn get_store(&self, url: &Url) -> DataFusionResult<Arc<dyn ObjectStore>> {
+        let inner = self.inner.get_store(url)?;
+        Ok(Arc::new(CountingStore { inner, counter: Arc::clone(&self.counter) }))
+    }
+}
+
+/// One store, counted.
+#[derive(Debug)]
+struct CountingStore {
+    inner: Arc<dyn ObjectStore>,
+    counter: Arc<ReadCounter>,
+}
+
+impl CountingStore {
+    fn counted(&self, mut result: GetResult) -> GetResult {
+        let counter = Arc::clone(&self.counter);
+        result.payload = match result.payload {
+            // The reader takes the file itself, which is faster than a stream and can not be watched.
+            file @ GetResultPayload::File(..) => {
+                counter.add_bytes(result.range.end - result.range.start);
+                file
+            }
+            GetResultPayload::Stream(stream) => GetResultPayload::Stream(
+                stream.inspect_ok(move |chunk| counter.add_bytes(chunk.len() as u64)).boxed(),
+            ),
+        };
+        result
+    }
+}
+
+#[async_trait]
+impl ObjectStore for CountingStore {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        self.inner.put_opts(location, payload, options).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(location, options).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.counter.add_request();
+        let head = options.head;
+        let result = self.inner.get_opts(location, options).await?;
+        Ok(if head { result } else { self.counted(result) })
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        self.counter.add_request();
+        let parts = self.inner.get_ranges(location, ranges).await?;
+        self.counter.add_bytes(parts.iter().map(|part| part.len() as u64).sum());
+        Ok(parts)
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        self.inner.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list(prefix)
+    }
+
+    fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list_with_offset(prefix, offset)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+
+    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
+        self.inner.rename_opts(from, to, options).await
+    }
+}
+
+impl fmt::Display for CountingStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
