@@ -1,0 +1,5 @@
+//! The HTTP door.
+
+pub mod encode;
+pub mod negotiate;
+pub mod problem;
