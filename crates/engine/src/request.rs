@@ -8,6 +8,8 @@ use datafusion::scalar::ScalarValue;
 
 use crate::query::QueryId;
 
+mod value;
+
 /// One statement, as a door received it.
 #[derive(Debug, Clone)]
 pub struct QueryRequest {

@@ -1,4 +1,6 @@
-//! The doors of Tidemill: protocols on one side, the engine's sessions and streams on the other.
+//! The doors of Tidemill: each decodes bytes into requests for a session, and encodes what the session streams back.
+//!
+//! Doors are siblings that never import each other; what they share is how they [`listen`].
 
 pub mod config;
 pub mod http;
