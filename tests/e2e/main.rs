@@ -1,1 +1,4 @@
-fn main() {}
+//! Tidemill.
+
+#[path = "../tidy.rs"]
+mod tidy;

@@ -1,0 +1,142 @@
+//! The configuration: built-in defaults < file < environment < flags, each value with the layer that set it.
+//!
+//! `sources` reads the layers, `reference` knows every key (it is read from `config/default.toml`), `effective` merges
+//! and remembers who set what, `decode` turns the result into the typed [`Config`], `validate` checks what concerns
+//! several keys. Only this crate reads files and the environment; everything else is handed a `Config`.
+
+mod ambient;
+mod decode;
+mod effective;
+mod http;
+mod key;
+mod layer;
+mod problem;
+mod reference;
+mod secrets;
+mod sources;
+#[cfg(test)]
+mod tests;
+mod validate;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use tidemill_engine::auth::AuthConfig;
+use tidemill_engine::config::{
+    AdmissionConfig, CatalogConfig, EngineConfig, HistoryConfig, LimitsConfig, MemoryConfig, ResultsConfig,
+    RuntimeConfig, SessionsConfig, SpillConfig, StorageConfig,
+};
+use tidemill_engine::units::Span;
+
+pub use effective::{Effective, Origin};
+pub use http::{HttpConfig, TlsPaths};
+pub use key::Key;
+pub use problem::{Problem, Problems};
+pub use reference::{Entry, Reference};
+pub use sources::{DEFAULTS, Sources};
+
+/// Everything the server can be told.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The process.
+    pub server: ServerConfig,
+    /// The HTTP door.
+    pub http: HttpConfig,
+    /// Who may connect.
+    pub auth: AuthConfig,
+    /// The engine.
+    pub engine: EngineConfig,
+}
+
+/// The process.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerConfig {
+    /// Where history, spooled results and spill files live.
+    pub data_dir: PathBuf,
+    /// How long a stopping server waits for running queries before it cancels them.
+    pub drain_timeout: Span,
+    /// Whether catalog `demo` is there.
+    pub demo: bool,
+    /// What the process writes to standard error.
+    pub log: LogConfig,
+}
+
+/// What the process writes to standard error.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogConfig {
+    /// Which events are written, in the syntax of `tracing_subscriber::EnvFilter`.
+    pub level: String,
+    /// How an event is written.
+    pub format: LogFormat,
+}
+
+/// How an event is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// One readable line per event.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// The layout of a configuration file, section by section.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    server: ServerConfig,
+    http: HttpConfig,
+    auth: AuthConfig,
+    runtime: RuntimeConfig,
+    admission: AdmissionConfig,
+    memory: MemoryConfig,
+    spill: SpillConfig,
+    limits: LimitsConfig,
+    sessions: SessionsConfig,
+    history: HistoryConfig,
+    results: ResultsConfig,
+    storage: StorageConfig,
+    catalogs: BTreeMap<String, CatalogConfig>,
+    settings: BTreeMap<String, String>,
+}
+
+impl From<Document> for Config {
+    fn from(document: Document) -> Self {
+        Self {
+            engine: EngineConfig {
+                data_dir: document.server.data_dir.clone(),
+                runtime: document.runtime,
+                admission: document.admission,
+                memory: document.memory,
+                spill: document.spill,
+                limits: document.limits,
+                sessions: document.sessions,
+                history: document.history,
+                results: document.results,
+                storage: document.storage,
+                catalogs: document.catalogs,
+                settings: document.settings,
+            },
+            server: document.server,
+            http: document.http,
+            auth: document.auth,
+        }
+    }
+}
+
+/// Reads all layers and decodes them.
+///
+/// # Errors
+/// Every unknown key and every bad value of every layer, not only the first.
+pub fn load(sources: &Sources) -> Result<Config, Problems> {
+    let (effective, mut problems) = Effective::read(sources);
+    let config = effective.decode(sources, &mut problems);
+    problems.sort();
+    match config {
+        Some(config) if problems.is_empty() => Ok(config),
+        _ => Err(problems),
+    }
+}
