@@ -1,1 +1,4 @@
-//! Tidemill.
+//! The composition root of the `tidemill` binary.
+
+pub mod cli;
+pub mod demo;

@@ -1,0 +1,3 @@
+//! The command line of `tidemill`: one module a command.
+
+pub mod sql;
