@@ -75,8 +75,12 @@ pub fn prepare(data_dir: &Path, size: DemoSize) -> Result<Demo> {
 
 /// Writes all files beside their final folder and moves them there at once: the folder is whole or absent.
 fn generate(folder: &Path, size: DemoSize, marker: &str) -> Result<()> {
-    let staging = folder.with_extension(format!("new-{}", std::process::id()));
+    let staging = folder.with_extension("new");
     let outcome = (|| {
+        // What a start that was killed left behind.
+        if staging.exists() {
+            fs::remove_dir_all(&staging)?;
+        }
         fs::create_dir_all(&staging)?;
         write_tables(&staging, size)?;
         fs::write(staging.join(MARKER), marker)?;
@@ -87,7 +91,7 @@ fn generate(folder: &Path, size: DemoSize, marker: &str) -> Result<()> {
         Ok(())
     })();
     if outcome.is_err() {
-        // The first error is the one to report; what cannot be removed now is removed by the next attempt's user.
+        // The first error is the one to report.
         let _ = fs::remove_dir_all(&staging);
     }
     outcome
