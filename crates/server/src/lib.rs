@@ -1,9 +1,7 @@
-//! Tidemill, the server: configuration, command line and the composition of all parts.
+//! The composition root of the `tidemill` binary: configuration, command line, demo data, and the making of all parts.
 
-pub mod cli {
-    //! The command line.
-    pub mod config;
-}
+pub mod cli;
 pub mod config;
+pub mod demo;
 pub mod machine;
 pub mod telemetry;

@@ -1,0 +1,211 @@
+//! `tidemill sql`: statements from the command line, a script or a prompt, against this process or a server.
+
+mod client;
+// mod embedded; // with the engine's `Session`
+mod failure;
+mod output;
+mod progress;
+mod remote;
+mod runner;
+mod script;
+mod shell;
+
+use std::io::{self, IsTerminal, Read};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+use tidemill_engine::auth::Secret;
+
+use client::Client;
+use failure::{EXIT_CODES, Failure};
+use output::{Format, Output, Style};
+use remote::{Login, Remote};
+use runner::{Runner, say};
+
+const PASSWORD_VARIABLE: &str = "TIDEMILL_PASSWORD";
+
+/// Run SQL, or open a prompt.
+///
+/// Without --url, the statements run in this process, on the same configuration as `tidemill serve`. Without -c and -f,
+/// a terminal gets a prompt, and anything else is read as a script. Only results go to standard output.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct SqlArguments {
+    /// Statements to run, separated by semicolons, up to the first that fails.
+    #[arg(short = 'c', long, value_name = "SQL", conflicts_with = "file")]
+    command: Option<String>,
+
+    /// A script to run; `-` is standard input.
+    #[arg(short, long, value_name = "FILE")]
+    file: Option<PathBuf>,
+
+    /// The form of the results. `parquet` and `arrow` need -o or a pipe, and hold one result.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+
+    /// Write the results to a file, which appears when all of them are there.
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// A server to connect to, such as http://127.0.0.1:8080.
+    #[arg(long)]
+    url: Option<String>,
+
+    /// The user at the server. The password is TIDEMILL_PASSWORD from the environment, or asked for.
+    #[arg(long, requires = "url")]
+    user: Option<String>,
+
+    /// Log in to the server with the API token in this environment variable.
+    #[arg(long, value_name = "VARIABLE", requires = "url", conflicts_with = "user",
+          num_args = 0..=1, default_missing_value = "TIDEMILL_TOKEN")]
+    token_env: Option<String>,
+}
+
+/// What to run.
+enum Input {
+    Script(String),
+    Prompt,
+}
+
+impl SqlArguments {
+    /// Whether an engine in this process is needed.
+    pub fn is_embedded(&self) -> bool {
+        self.url.is_none()
+    }
+}
+
+/// Runs the command. `open_embedded` opens a session of an engine in this process; it is called only if one is needed.
+pub async fn run<Open>(arguments: SqlArguments, open_embedded: Open) -> ExitCode
+where
+    Open: AsyncFnOnce() -> anyhow::Result<EmbeddedClient>,
+{
+    match execute(arguments, open_embedded).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.exit_code(),
+    }
+}
+
+/// A session of an engine in this process, ready for [`run`].
+pub struct EmbeddedClient(Arc<dyn Client>);
+
+impl std::fmt::Debug for EmbeddedClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("EmbeddedClient")
+    }
+}
+
+/// Every failure has been explained to the user when this returns.
+async fn execute<Open>(arguments: SqlArguments, open_embedded: Open) -> Result<(), Failure>
+where
+    Open: AsyncFnOnce() -> anyhow::Result<EmbeddedClient>,
+{
+    let prepared = async {
+        let output = open_output(&arguments)?;
+        let input = read_input(&arguments)?;
+        let client = match &arguments.url {
+            Some(url) => Arc::new(Remote::connect(url, login(&arguments)?).await?) as Arc<dyn Client>,
+            None => open_embedded().await.map_err(|error| Failure::Usage(format!("{error:#}")))?.0,
+        };
+        Ok((input, output, client))
+    };
+    let (input, output, client) = prepared.await.inspect_err(|failure: &Failure| say(&failure.explain("")))?;
+
+    let style = Style { format: arguments.format, expanded: false };
+    let mut runner = Runner::new(Arc::clone(&client), output, style);
+    let outcome = match input {
+        Input::Script(text) => runner.script(&text).await,
+        Input::Prompt => shell::run(&mut runner).await,
+    };
+    client.close().await;
+    outcome?;
+    runner.finish().inspect_err(|failure| say(&failure.explain("")))
+}
+
+fn open_output(arguments: &SqlArguments) -> Result<Output, Failure> {
+    match &arguments.output {
+        Some(path) => Output::file(path),
+        None if !arguments.format.is_text() && io::stdout().is_terminal() => {
+            let message = "a terminal cannot show Parquet or Arrow; give -o FILE, or pipe the output";
+            Err(Failure::Usage(message.to_owned()))
+        }
+        None => Ok(Output::stdout()),
+    }
+}
+
+fn read_input(arguments: &SqlArguments) -> Result<Input, Failure> {
+    let stdin = || {
+        let mut text = String::new();
+        let read = io::stdin().read_to_string(&mut text);
+        read.map_err(|error| Failure::Usage(format!("cannot read a script from standard input: {error}")))?;
+        Ok(Input::Script(text))
+    };
+    match (&arguments.command, arguments.file.as_deref()) {
+        (Some(text), _) => Ok(Input::Script(text.clone())),
+        (None, Some(path)) if path == Path::new("-") => stdin(),
+        (None, Some(path)) => read_script(path).map(Input::Script),
+        (None, None) if io::stdin().is_terminal() => Ok(Input::Prompt),
+        (None, None) => stdin(),
+    }
+}
+
+fn read_script(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path)
+        .map_err(|error| Failure::Usage(format!("cannot read the script '{}': {error}", path.display())))
+}
+
+fn login(arguments: &SqlArguments) -> Result<Login, Failure> {
+    if let Some(variable) = &arguments.token_env {
+        let token = std::env::var(variable)
+            .map_err(|_| Failure::Usage(format!("the environment variable '{variable}' holds no token")))?;
+        return Ok(Login::Token(Secret::new(token)));
+    }
+    let Some(user) = &arguments.user else { return Ok(Login::Anonymous) };
+    let password = std::env::var(PASSWORD_VARIABLE).or_else(|_| ask_password(user))?;
+    Ok(Login::Password(user.clone(), Secret::new(password)))
+}
+
+fn ask_password(user: &str) -> Result<String, Failure> {
+    let terminal = console::Term::stderr();
+    if !terminal.is_term() || !io::stdin().is_terminal() {
+        return Err(Failure::Usage(format!("no password for '{user}'; set {PASSWORD_VARIABLE}")));
+    }
+    let read = terminal.write_str(&format!("Password for {user}: ")).and_then(|()| terminal.read_secure_line());
+    read.map_err(|error| Failure::Usage(format!("cannot read the password: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Command {
+        #[command(flatten)]
+        sql: SqlArguments,
+    }
+
+    fn parse(arguments: &[&str]) -> Result<SqlArguments, clap::Error> {
+        Command::try_parse_from([&["sql"], arguments].concat()).map(|command| command.sql)
+    }
+
+    #[test]
+    fn contradicting_arguments_are_refused() {
+        for bad in [&["-c", "x", "-f", "y"][..], &["--user", "u"], &["--token-env", "T"], &["--format", "xml"]] {
+            assert!(parse(bad).is_err(), "{bad:?}");
+        }
+        let token = parse(&["--url", "http://h", "--token-env"]).unwrap();
+        assert_eq!(token.token_env.as_deref(), Some("TIDEMILL_TOKEN"));
+        assert!(!token.is_embedded());
+    }
+
+    #[test]
+    fn a_missing_script_or_token_is_a_usage_failure() {
+        let script = parse(&["-f", "/does/not/exist.sql"]).unwrap();
+        assert!(matches!(read_input(&script), Err(Failure::Usage(_))));
+        let token = parse(&["--url", "http://h", "--token-env", "TIDEMILL_TEST_NO_SUCH_VARIABLE"]).unwrap();
+        assert!(matches!(login(&token), Err(Failure::Usage(_))));
+    }
+}

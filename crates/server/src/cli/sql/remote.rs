@@ -1,0 +1,233 @@
+//! A client of a server's HTTP door.
+
+mod decode;
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use serde::Deserialize;
+use serde_json::json;
+use tidemill_engine::QueryId;
+use tidemill_engine::auth::Secret;
+use url::{Host, Url};
+
+use super::client::{Answer, Client, Progress};
+use super::failure::{Failure, Fault};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bounds requests that only manage: sessions, progress, cancelling. Queries have no bound on this side.
+const CONTROL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Who we are to the server.
+#[derive(Debug)]
+pub(crate) enum Login {
+    /// Nobody in particular.
+    Anonymous,
+    /// A user with a password.
+    Password(String, Secret),
+    /// An API token.
+    Token(Secret),
+}
+
+/// One session of a server.
+#[derive(Debug)]
+pub(crate) struct Remote {
+    http: reqwest::Client,
+    base: Url,
+    login: Login,
+    session: Mutex<Option<String>>,
+    running: Mutex<Option<QueryId>>,
+}
+
+#[derive(Deserialize)]
+struct SessionDocument {
+    id: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct QueryDocument {
+    progress: Option<Progress>,
+    error: Option<Fault>,
+}
+
+impl Remote {
+    /// Opens a session at this server, which proves that it is there and lets us in.
+    pub(crate) async fn connect(url: &str, login: Login) -> Result<Self, Failure> {
+        let base = parse(url)?;
+        let mut http = reqwest::Client::builder()
+            .user_agent(concat!("tidemill-sql/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT);
+        if is_loopback(&base) {
+            http = http.no_proxy();
+        }
+        let http = http.build().map_err(|error| Failure::Connection(describe(error)))?;
+        let remote = Self { http, base, login, session: Mutex::new(None), running: Mutex::new(None) };
+        remote.open_session().await?;
+        Ok(remote)
+    }
+
+    fn request(&self, method: Method, path: &[&str]) -> RequestBuilder {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().push("v1").extend(path);
+        }
+        let request = self.http.request(method, url);
+        match &self.login {
+            Login::Anonymous => request,
+            Login::Password(user, password) => request.basic_auth(user, Some(password.expose())),
+            Login::Token(token) => request.bearer_auth(token.expose()),
+        }
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
+        request.send().await.map_err(|error| {
+            let advice = if error.is_connect() { "; is the server running?" } else { "" };
+            Failure::Connection(format!("cannot reach {}: {}{advice}", self.base, describe(error)))
+        })
+    }
+
+    async fn open_session(&self) -> Result<String, Failure> {
+        let request = self.request(Method::POST, &["sessions"]).json(&json!({})).timeout(CONTROL_TIMEOUT);
+        let response = self.send(request).await?;
+        if !response.status().is_success() {
+            let status = response.status();
+            let advice = match status {
+                StatusCode::UNAUTHORIZED => "; give --user or --token-env",
+                _ => "",
+            };
+            let detail = fault(response).await.detail;
+            return Err(Failure::Connection(format!("{} refuses a session: {detail}{advice}", self.base)));
+        }
+        let document: SessionDocument = response.json().await.map_err(|error| {
+            let error = describe(error);
+            Failure::Connection(format!("{} does not answer like a Tidemill server: {error}", self.base))
+        })?;
+        *self.session.lock() = Some(document.id.clone());
+        Ok(document.id)
+    }
+
+    async fn post_query(&self, session: &str, sql: &str) -> Result<(QueryId, Response), Failure> {
+        let id = QueryId::new();
+        *self.running.lock() = Some(id);
+        let request = self
+            .request(Method::POST, &["query"])
+            .header("Accept", decode::MEDIA_TYPE)
+            .header("X-Query-Id", id.to_string())
+            .json(&json!({ "sql": sql, "session_id": session }));
+        Ok((id, self.send(request).await?))
+    }
+
+    async fn run_statement(&self, sql: &str) -> Result<Answer, Failure> {
+        let session = self.session.lock().clone();
+        let session = match session {
+            Some(session) => session,
+            None => self.open_session().await?,
+        };
+        let (id, response) = self.post_query(&session, sql).await?;
+        if response.status().is_success() {
+            return decode::answer(response, self.post_mortem(id)).await;
+        }
+        let mut fault = fault(response).await;
+        if fault.code == "SESSION_NOT_FOUND" {
+            // Not retried in a new session: the statement may rely on settings and views that are gone.
+            *self.session.lock() = None;
+            fault.hint =
+                Some("the session expired, with its settings and temporary views; a new one begins".to_owned());
+        }
+        Err(Failure::Statement(fault))
+    }
+
+    /// Why a query broke off in the middle of its result, if the server can still say.
+    fn post_mortem(&self, id: QueryId) -> BoxFuture<'static, Option<Fault>> {
+        let request = self.query_document(id);
+        Box::pin(async move { request.await?.error })
+    }
+
+    fn query_document(&self, id: QueryId) -> impl Future<Output = Option<QueryDocument>> + Send + use<> {
+        let request = self.request(Method::GET, &["queries", &id.to_string()]).timeout(CONTROL_TIMEOUT);
+        async move { request.send().await.ok()?.error_for_status().ok()?.json().await.ok() }
+    }
+}
+
+impl Client for Remote {
+    fn run<'a>(&'a self, sql: &'a str) -> BoxFuture<'a, Result<Answer, Failure>> {
+        Box::pin(self.run_statement(sql))
+    }
+
+    fn cancel(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            let running = self.running.lock().take();
+            if let Some(id) = running {
+                let request = self.request(Method::DELETE, &["queries", &id.to_string()]).timeout(CONTROL_TIMEOUT);
+                let _ = request.send().await;
+            }
+        })
+    }
+
+    fn progress(&self) -> BoxFuture<'_, Option<Progress>> {
+        Box::pin(async {
+            let running = *self.running.lock();
+            self.query_document(running?).await?.progress
+        })
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            let session = self.session.lock().take();
+            if let Some(id) = session {
+                let request = self.request(Method::DELETE, &["sessions", &id]).timeout(CONTROL_TIMEOUT);
+                let _ = request.send().await;
+            }
+        })
+    }
+}
+
+fn parse(url: &str) -> Result<Url, Failure> {
+    let usage = |reason: &str| Failure::Usage(format!("'{url}' is not the URL of a server: {reason}"));
+    let base = Url::parse(url).map_err(|error| usage(&error.to_string()))?;
+    if !matches!(base.scheme(), "http" | "https") || base.host().is_none() {
+        return Err(usage("give one such as http://127.0.0.1:8080"));
+    }
+    if !base.username().is_empty() || base.password().is_some() {
+        // Others on the machine can read a command line.
+        return Err(usage("give the user by --user and the password by TIDEMILL_PASSWORD"));
+    }
+    Ok(base)
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// The innermost cause: what reqwest wraps around it says only that sending failed.
+fn describe(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = cause.to_string();
+        source = cause.source();
+    }
+    text
+}
+
+/// What a response that is no success says.
+async fn fault(response: Response) -> Fault {
+    let status = response.status();
+    let body = response.bytes().await.unwrap_or_default();
+    let fault: Fault = serde_json::from_slice(&body).unwrap_or_default();
+    if fault.detail.is_empty() { Fault { detail: format!("the server answers {status}"), ..fault } } else { fault }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,158 @@
+//! The prompt: line editing, history, completion, and commands that begin with a backslash.
+
+mod commands;
+mod names;
+mod prompt;
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustyline::config::{Builder, CompletionType};
+use rustyline::error::ReadlineError;
+use rustyline::history::FileHistory;
+
+use super::failure::Failure;
+use super::output::{Output, Style};
+use super::runner::{Runner, say};
+use commands::{Command, Flag};
+use names::Names;
+use prompt::Prompt;
+
+const PROMPT: &str = "tidemill> ";
+const HISTORY_ENTRIES: usize = 10_000;
+
+type Editor = rustyline::Editor<Prompt, FileHistory>;
+
+/// Reads and runs statements and commands until the user leaves. Needs tokio's multi-threaded runtime.
+pub(super) async fn run(runner: &mut Runner) -> Result<(), Failure> {
+    let broken = |error: ReadlineError| Failure::Output(format!("cannot read from the terminal: {error}"));
+    let mut editor = editor(runner).map_err(broken).inspect_err(|failure| say(&failure.explain("")))?;
+    let history = history_file();
+    if let Some(path) = &history {
+        // No history yet is how every history begins.
+        let _ = editor.load_history(path);
+    }
+    say("Statements end with a semicolon. \\? lists the commands, \\q or Ctrl-D leaves.");
+    loop {
+        match tokio::task::block_in_place(|| editor.readline(PROMPT)) {
+            Ok(text) if text.trim().is_empty() => {}
+            Ok(text) => {
+                remember(&mut editor, &text, history.as_deref());
+                runner.forget_interrupts();
+                if step(runner, &text).await.is_break() {
+                    return Ok(());
+                }
+            }
+            Err(ReadlineError::Interrupted) => {}
+            Err(ReadlineError::Eof) => return Ok(()),
+            Err(error) => {
+                let failure = broken(error);
+                say(&failure.explain(""));
+                return Err(failure);
+            }
+        }
+    }
+}
+
+fn editor(runner: &Runner) -> Result<Editor, ReadlineError> {
+    let config = Builder::new()
+        .max_history_size(HISTORY_ENTRIES)?
+        .history_ignore_dups(true)?
+        .history_ignore_space(true)
+        .completion_type(CompletionType::List)
+        .build();
+    let names = Names::new(Arc::clone(&runner.client), tokio::runtime::Handle::current());
+    let mut editor = Editor::with_config(config)?;
+    editor.set_helper(Some(Prompt::new(names)));
+    Ok(editor)
+}
+
+/// Adds to the history, and to its file at once: a shell that is killed forgets nothing.
+fn remember(editor: &mut Editor, text: &str, path: Option<&Path>) {
+    if let (Ok(true), Some(path)) = (editor.add_history_entry(text.trim_end()), path) {
+        if let Some(folder) = path.parent() {
+            let _ = std::fs::create_dir_all(folder);
+        }
+        let _ = editor.append_history(path);
+    }
+}
+
+/// `$XDG_STATE_HOME/tidemill/sql_history`, by default below `~/.local/state`.
+fn history_file() -> Option<PathBuf> {
+    let absolute = |variable: &str| std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))?;
+    Some(state.join("tidemill/sql_history"))
+}
+
+/// Does what the user typed. What fails is explained and ends nothing.
+async fn step(runner: &mut Runner, text: &str) -> ControlFlow<()> {
+    if !text.trim_start().starts_with('\\') {
+        // Explained already.
+        let _ = runner.script(text).await;
+        return ControlFlow::Continue(());
+    }
+    match Command::parse(text) {
+        Ok(Command::Quit) => ControlFlow::Break(()),
+        Ok(command) => {
+            if let Err(failure) = obey(runner, command).await {
+                say(&failure.explain(""));
+            }
+            ControlFlow::Continue(())
+        }
+        Err(message) => {
+            say(&message);
+            ControlFlow::Continue(())
+        }
+    }
+}
+
+async fn obey(runner: &mut Runner, command: Command<'_>) -> Result<(), Failure> {
+    match command {
+        Command::Run(sql) => {
+            let _ = runner.script(&sql).await;
+        }
+        Command::Include(path) => {
+            let _ = runner.script(&super::read_script(Path::new(path))?).await;
+        }
+        Command::Help => say(&commands::help()),
+        Command::Timing(flag) => {
+            runner.timing = flag.apply(runner.timing);
+            say(if runner.timing { "Timing is on." } else { "Timing is off." });
+        }
+        Command::Expanded(flag) => {
+            runner.style.expanded = flag.apply(runner.style.expanded);
+            say(if runner.style.expanded { "Expanded display is on." } else { "Expanded display is off." });
+        }
+        Command::Format(format) => {
+            if !format.is_text() && runner.output.is_terminal() {
+                let message = "a terminal cannot show Parquet or Arrow; choose a file by \\o FILE first";
+                return Err(Failure::Usage(message.to_owned()));
+            }
+            runner.style = Style { format, ..runner.style };
+        }
+        Command::Output(path) => {
+            let next = match path {
+                Some(path) => Output::file(Path::new(path))?,
+                None if !runner.style.format.is_text() => {
+                    runner.style.format = super::Format::Table;
+                    Output::stdout()
+                }
+                None => Output::stdout(),
+            };
+            std::mem::replace(&mut runner.output, next).close()?;
+        }
+        Command::Quit => {}
+    }
+    Ok(())
+}
+
+impl Flag {
+    fn apply(self, current: bool) -> bool {
+        match self {
+            Self::On => true,
+            Self::Off => false,
+            Self::Toggle => !current,
+        }
+    }
+}
