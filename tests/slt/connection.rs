@@ -180,13 +180,16 @@ impl HttpSession {
         let query_id = response.headers().get("x-query-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
         if !response.status().is_success() {
             let status = response.status();
-            let problem = response.json().await.map_err(|error| broken(&format!("status {status}, no problem"), error))?;
+            let problem =
+                response.json().await.map_err(|error| broken(&format!("status {status}, no problem"), error))?;
             return Err(problem_failure(&problem));
         }
         match response.bytes().await {
             Ok(body) => read_arrow(&body).map_err(|error| broken("not an Arrow stream", error)),
             // The stream broke off: the status of the query says why.
-            Err(error) => Err(self.failure_of(query_id.as_deref()).await.unwrap_or_else(|| broken("broken answer", error))),
+            Err(error) => {
+                Err(self.failure_of(query_id.as_deref()).await.unwrap_or_else(|| broken("broken answer", error)))
+            }
         }
     }
 
