@@ -145,12 +145,14 @@ class Server:
         return wait_until(reached, seconds, f"state {'/'.join(states)} of {query_id}")
 
     def at_rest(self, seconds: float = 2.0):
-        """Nothing of any query is left: none runs or waits, and the pool holds nothing but this question's own memory."""
+        """Nothing of any query is left: none runs or waits, none holds memory or spill files."""
 
         def rest():
             others = "state IN ('received', 'planning', 'queued', 'running') AND sql NOT LIKE '%rest_marker%'"
             busy = self.value(f"SELECT count(*) AS rest_marker FROM system.queries WHERE {others}")
-            held = self.value("SELECT coalesce(sum(used_bytes), 0) AS rest_marker FROM system.memory WHERE scope = 'query'")
+            asking = "SELECT id FROM system.queries WHERE sql LIKE '%rest_marker%'"
+            of_others = f"scope = 'query' AND name NOT IN ({asking})"
+            held = self.value(f"SELECT coalesce(sum(used_bytes), 0) AS rest_marker FROM system.memory WHERE {of_others}")
             return busy == 0 and held == 0
 
         wait_until(rest, seconds, "the server at rest")

@@ -1,4 +1,4 @@
-"""schemathesis over the server's own description: whatever it sends, no answer is a 5xx."""
+"""schemathesis over the server's own description: whatever it sends, the server does not fail."""
 
 import hypothesis
 import pytest
@@ -7,6 +7,8 @@ import schemathesis
 from server import serving
 
 EXAMPLES = 15
+# What the generated SQL may rightly meet: not supported, storage out of reach, its deadline, its memory limit.
+DECLARED = (501, 502, 504, 507)
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +38,7 @@ def test_no_server_error(api):
         )
         @hypothesis.given(case=operation.as_strategy())
         def check(case):
-            # Deadlines (504) are the server's answer to a slow statement, not a failure of it.
-            response = case.call(base_url=server.url(), timeout=30, stream="text/event-stream" in str(case.headers))
-            if response.status_code not in (501, 502, 503, 504, 507):
-                assert response.status_code < 500, f"{case.method} {case.path}: {response.status_code} {response.text[:500]}"
+            response = case.call(base_url=server.url(), timeout=30)
+            assert response.status_code < 500 or response.status_code in DECLARED, f"{case.method} {case.path}: {response.text[:500]}"
 
         check()

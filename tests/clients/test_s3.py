@@ -85,7 +85,8 @@ def test_partitioned_copy(server, bucket):
 def test_a_failing_copy_leaves_no_object(server, bucket):
     before = bucket.keys()
     for target in ["bad.parquet", "bad/"]:
-        sql = f"COPY (SELECT 1 / (value - 500000) AS x, repeat('x', 100) AS pad FROM generate_series(1, 1000000) g(value)) TO '{bucket.url(target)}' STORED AS PARQUET"
+        rows = "SELECT 1 / (value - 500000) AS x, repeat('x', 100) AS pad FROM generate_series(1, 1000000) g(value)"
+        sql = f"COPY ({rows}) TO '{bucket.url(target)}' STORED AS PARQUET"
         failed = server.post(sql)
         assert failed.status_code == 422, failed.text
     assert bucket.keys() == before
