@@ -46,6 +46,7 @@ pub use census::{Census, FunctionInfo, FunctionKind, MemoryInfo, MemoryScope, No
 pub(crate) use ddl::{Dropped, IfExists, NewTable};
 pub use definition::{OpenTable, TableDefinition, ViewDefinition};
 pub use entry::{TableKind, TableStatus};
+pub(crate) use memory::MemoryTable;
 pub use listing::{ColumnInfo, TableDetail, TableEntryInfo};
 pub(crate) use overlay::{NamedTables, Scope, SessionCatalogs};
 pub use registry::Catalogs;
@@ -86,6 +87,6 @@ fn virtual_schema(name: &str) -> Option<&'static VirtualSchema> {
     [&information_schema::SCHEMA, &system::SCHEMA].into_iter().find(|schema| schema.name == name)
 }
 
-fn is_virtual(schema: &str) -> bool {
+pub(crate) fn is_virtual(schema: &str) -> bool {
     VIRTUAL_SCHEMAS.contains(&schema)
 }

@@ -7,7 +7,6 @@
 mod ambient;
 mod decode;
 mod effective;
-mod http;
 mod key;
 mod layer;
 mod problem;
@@ -30,7 +29,7 @@ use tidemill_engine::config::{
 use tidemill_engine::units::Span;
 
 pub use effective::{Effective, Origin};
-pub use http::{HttpConfig, TlsPaths};
+pub use tidemill_frontend::config::{HttpConfig, TlsPaths};
 pub use key::Key;
 pub use problem::{Problem, Problems};
 pub use reference::{Entry, Reference};

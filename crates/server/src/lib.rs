@@ -1,5 +1,6 @@
 //! The composition root of the `tidemill` binary: configuration, command line, demo data, and the making of all parts.
 
+pub mod app;
 pub mod cli;
 pub mod config;
 pub mod demo;

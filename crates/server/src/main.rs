@@ -1,1 +1,8 @@
-fn main() {}
+//! The `tidemill` binary.
+
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    tidemill_server::cli::run().await
+}

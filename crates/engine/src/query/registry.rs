@@ -124,7 +124,7 @@ impl Queries {
     pub async fn list(&self, principal: &Principal, filter: &HistoryFilter) -> Result<Vec<QueryInfo>> {
         let mut found: Vec<QueryInfo> =
             self.all_living(principal).iter().map(|handle| handle.info()).filter(|info| filter.matches(info)).collect();
-        let ended = self.history.list(filter, principal).await?;
+        let ended = self.history.list(principal, filter).await?;
         let living: std::collections::HashSet<QueryId> = found.iter().map(|info| info.id).collect();
         found.extend(ended.into_iter().filter(|info| !living.contains(&info.id)));
         found.sort_by_key(|info| std::cmp::Reverse(info.id));

@@ -90,9 +90,9 @@ impl CountingStore {
                 counter.add_bytes(result.range.end - result.range.start);
                 file
             }
-            GetResultPayload::Stream(stream) => GetResultPayload::Stream(
-                stream.inspect_ok(move |chunk| counter.add_bytes(chunk.len() as u64)).boxed(),
-            ),
+            GetResultPayload::Stream(stream) => {
+                GetResultPayload::Stream(stream.inspect_ok(move |chunk| counter.add_bytes(chunk.len() as u64)).boxed())
+            }
         };
         result
     }

@@ -132,7 +132,8 @@ impl ExternalTable {
         let partitions = self.partitions.iter().map(|column| (column.name.clone(), column.data_type.clone())).collect();
         let options = ListingOptions::new(Arc::clone(&self.format)).with_table_partition_cols(partitions);
         let url = ListingTableUrl::try_new(location.url().clone(), None)?;
-        let config = ListingTableConfig::new(url).with_listing_options(options).with_schema(Arc::clone(&self.file_schema));
+        let config =
+            ListingTableConfig::new(url).with_listing_options(options).with_schema(Arc::clone(&self.file_schema));
         listing::forget(session, location);
         ListingTable::try_new(config)?.insert_into(session, input, operation).await
     }

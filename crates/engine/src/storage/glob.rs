@@ -121,8 +121,10 @@ fn expand_braces(text: &str) -> Result<Vec<String>> {
             from = to + 1;
         }
         if pending.len() + done.len() > MAX_ALTERNATIVES {
-            return Err(Error::invalid(format!("the braces of '{text}' stand for more than {MAX_ALTERNATIVES} patterns"))
-                .hint("use * where the braces list many names"));
+            return Err(Error::invalid(format!(
+                "the braces of '{text}' stand for more than {MAX_ALTERNATIVES} patterns"
+            ))
+            .hint("use * where the braces list many names"));
         }
     }
     Ok(done)

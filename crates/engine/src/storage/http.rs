@@ -22,7 +22,10 @@ const QUERY_PREFIX: &str = "query-";
 /// `Invalid` for credentials in the URL: it would show them in plans and logs.
 pub(super) fn store_url(url: &Url) -> Result<Url> {
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(Error::invalid(format!("credentials in a URL are not supported: {}", &url[Position::BeforeHost..])));
+        return Err(Error::invalid(format!(
+            "credentials in a URL are not supported: {}",
+            &url[Position::BeforeHost..]
+        )));
     }
     let mut store = url.clone();
     store.set_path("/");

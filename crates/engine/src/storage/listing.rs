@@ -21,7 +21,11 @@ const MAX_NEIGHBOURS: usize = 1000;
 ///
 /// # Errors
 /// `NotFound` for a single file that does not exist, `Resources` for more files than one scan may list.
-pub(super) async fn list(session: &dyn Session, policy: &StoragePolicy, location: &Location) -> Result<Vec<ObjectMeta>> {
+pub(super) async fn list(
+    session: &dyn Session,
+    policy: &StoragePolicy,
+    location: &Location,
+) -> Result<Vec<ObjectMeta>> {
     let store = session.runtime_env().object_store(location.store())?;
     if matches!(location.shape, Shape::File) {
         match store.head(location.base()).await {

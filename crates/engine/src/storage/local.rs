@@ -20,7 +20,7 @@ pub(super) fn normalize(path: &Path) -> PathBuf {
 /// Where an absolute path leads after symbolic links; what does not exist yet is kept as written below its nearest existing folder.
 pub(super) fn resolve(path: &Path) -> PathBuf {
     // Links first: `link/..` is the parent of the link's target.
-    let mut missing = Vec::new();
+    let mut missing: Vec<Component<'_>> = Vec::new();
     let mut existing = path;
     loop {
         if let Ok(real) = existing.canonicalize() {

@@ -142,8 +142,10 @@ fn recognize(definition: &TableDefinition, locations: &[Location], files: &[Obje
 fn accept(locations: &[Location], files: &[ObjectMeta], recognized: Recognized) -> Accept {
     let by_name = Accept::Named(recognized);
     let chosen_by_hand = locations.iter().all(|location| !matches!(location.shape, Shape::Folder))
-        && files.iter().all(|file| locations.iter().any(|location| *location.base() == file.location)
-            || locations.iter().any(|location| matches!(location.shape, Shape::Glob(..))));
+        && files.iter().all(|file| {
+            locations.iter().any(|location| *location.base() == file.location)
+                || locations.iter().any(|location| matches!(location.shape, Shape::Glob(..)))
+        });
     if chosen_by_hand || !files.is_empty() && !files.iter().any(|file| by_name.accepts(&file.location)) {
         return Accept::All;
     }

@@ -132,7 +132,8 @@ fn find(format: Format, name: &str) -> Result<&'static OptionSpec> {
     if let Some(spec) = of_format().find(|spec| spec.name == bare || spec.aliases.contains(&bare)) {
         return Ok(spec);
     }
-    let names: Vec<&str> = of_format().flat_map(|spec| std::iter::once(spec.name).chain(spec.aliases.iter().copied())).collect();
+    let names: Vec<&str> =
+        of_format().flat_map(|spec| std::iter::once(spec.name).chain(spec.aliases.iter().copied())).collect();
     let listed: Vec<&str> = of_format().map(|spec| spec.name).collect();
     Err(Error::invalid(format!("{} files have no option '{name}'", format.name()))
         .suggest(suggest::closest(bare, names))

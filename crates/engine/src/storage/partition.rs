@@ -22,7 +22,8 @@ fn folders(path: &Path) -> impl Iterator<Item = (&str, &str)> {
 /// The columns that the folders of `files` make, if all files have the same ones. A column is whole numbers or dates if
 /// all its values are, and text otherwise.
 pub(super) fn infer(files: &[ObjectMeta]) -> Vec<PartitionColumn> {
-    let names = |file: &ObjectMeta| -> Vec<String> { folders(&file.location).map(|(name, _)| name.to_owned()).collect() };
+    let names =
+        |file: &ObjectMeta| -> Vec<String> { folders(&file.location).map(|(name, _)| name.to_owned()).collect() };
     let Some(common) = files.first().map(names) else { return Vec::new() };
     let distinct: BTreeSet<&String> = common.iter().collect();
     if distinct.len() != common.len() || files.iter().any(|file| names(file) != common) {

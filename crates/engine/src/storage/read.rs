@@ -117,7 +117,9 @@ impl ReadCalls {
 
     fn replace_factor(&mut self, factor: &mut TableFactor) -> Result<()> {
         let alias = match factor {
-            TableFactor::Table { name, alias, args: args @ None, .. } => self.replace_name(name)?.map(|it| (it, alias, args)),
+            TableFactor::Table { name, alias, args: args @ None, .. } => {
+                self.replace_name(name)?.map(|it| (it, alias, args))
+            }
             TableFactor::Table { name, alias, args: args @ Some(_), .. } => {
                 let Some(given) = args.as_ref().map(|given| given.args.as_slice()) else { return Ok(()) };
                 self.replace_call(name, given)?.map(|it| (it, alias, args))

@@ -1,7 +1,7 @@
 //! `tidemill sql`: statements from the command line, a script or a prompt, against this process or a server.
 
 mod client;
-// mod embedded; // with the engine's `Session`
+mod embedded;
 mod failure;
 mod output;
 mod progress;
@@ -89,6 +89,8 @@ where
 
 /// A session of an engine in this process, ready for [`run`].
 pub struct EmbeddedClient(Arc<dyn Client>);
+
+pub use embedded::open as open_embedded;
 
 impl std::fmt::Debug for EmbeddedClient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

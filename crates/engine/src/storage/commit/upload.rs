@@ -8,9 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use futures::FutureExt;
 use object_store::path::Path;
-use object_store::{
-    Error, MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload, PutResult, Result, UploadPart,
-};
+use object_store::{Error, MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload, PutResult, Result, UploadPart};
 use parking_lot::Mutex;
 
 use super::Uploads;

@@ -40,13 +40,18 @@ impl ExternalTable {
             let enough = limit.filter(|_| filters.is_empty());
             let (files, complete) = self.with_statistics(session, files, enough).await?;
             if files.is_empty() {
-                return Ok(Arc::new(EmptyExec::new(project_schema(&self.schema, projection)?)) as Arc<dyn ExecutionPlan>);
+                return Ok(
+                    Arc::new(EmptyExec::new(project_schema(&self.schema, projection)?)) as Arc<dyn ExecutionPlan>
+                );
             }
-            let merged = Statistics::try_merge_iter(files.iter().filter_map(|f| f.statistics.as_deref()), &self.schema)?;
+            let merged =
+                Statistics::try_merge_iter(files.iter().filter_map(|f| f.statistics.as_deref()), &self.schema)?;
             let statistics = if complete { merged } else { merged.to_inexact() };
             let groups = FileGroup::new(files).split_files(session.config().target_partitions().max(1));
-            let partition_fields = self.partitions.iter().map(partition_field).collect();
-            let source = self.format.file_source(TableSchema::new(Arc::clone(&self.file_schema), partition_fields));
+            let partition_fields: Vec<_> = self.partitions.iter().map(partition_field).collect();
+            let columns =
+                TableSchema::builder(Arc::clone(&self.file_schema)).with_table_partition_cols(partition_fields);
+            let source = self.format.file_source(columns.build());
             let config = FileScanConfigBuilder::new(self.locations[0].store().clone(), source)
                 .with_file_groups(groups)
                 .with_statistics(statistics)
@@ -75,9 +80,12 @@ impl ExternalTable {
         }
         if files.len() > self.policy.max_files_per_scan {
             let most = self.policy.max_files_per_scan;
-            return Err(Error::new(ErrorKind::Resources, format!("the scan has {} files, more than {most}", files.len()))
-                .about(Subject::File)
-                .hint("narrow the patterns, or raise storage.max_files_per_scan of the server"));
+            return Err(Error::new(
+                ErrorKind::Resources,
+                format!("the scan has {} files, more than {most}", files.len()),
+            )
+            .about(Subject::File)
+            .hint("narrow the patterns, or raise storage.max_files_per_scan of the server"));
         }
         files.into_iter().map(|file| self.partitioned(file)).collect()
     }
@@ -112,10 +120,8 @@ impl ExternalTable {
         let store = session.runtime_env().object_store(self.locations[0].store())?;
         let concurrency = session.config_options().execution.meta_fetch_concurrency.get();
         let total = files.len();
-        let mut described = futures::stream::iter(files)
-            .map(|file| self.describe(session, &store, file))
-            .buffered(concurrency)
-            .boxed();
+        let mut described =
+            futures::stream::iter(files).map(|file| self.describe(session, &store, file)).buffered(concurrency).boxed();
         let mut kept = Vec::with_capacity(total);
         let mut rows = Precision::Exact(0);
         while let Some(file) = described.try_next().await? {

@@ -65,8 +65,9 @@ fn insert(options: &mut Options, function: &str, name: String, value: String) ->
 }
 
 fn usage(function: &str) -> Error {
-    Error::invalid(format!("{function} takes a path or a list of paths, and then options by name"))
-        .hint(format!("write {function}('folder/*') or {function}(['a', 'b'], option => value); paths can not be parameters"))
+    Error::invalid(format!("{function} takes a path or a list of paths, and then options by name")).hint(format!(
+        "write {function}('folder/*') or {function}(['a', 'b'], option => value); paths can not be parameters"
+    ))
 }
 
 /// A text, or a list of texts.

@@ -41,7 +41,8 @@ fn the_same_file_has_one_name_and_others_get_a_number() {
 
 #[test]
 fn calls_take_lists_and_options() {
-    let (_, calls) = extract("SELECT * FROM read_csv(['a.csv', 'b.csv'], header => false, delim => ';', infer_rows => 5)");
+    let (_, calls) =
+        extract("SELECT * FROM read_csv(['a.csv', 'b.csv'], header => false, delim => ';', infer_rows => 5)");
     let definition = &calls[0].definition;
     assert_eq!(definition.locations, ["a.csv", "b.csv"]);
     assert_eq!(definition.format.as_deref(), Some("csv"));

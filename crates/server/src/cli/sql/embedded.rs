@@ -1,27 +1,49 @@
 //! A client of an engine in this process.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
 use parking_lot::Mutex;
+use tempfile::TempDir;
+use tidemill_engine::auth::{Principal, Role};
 use tidemill_engine::{Engine, Error, Origin, QueryId, QueryRequest, Session};
 
 use super::EmbeddedClient;
 use super::client::{Answer, Client, Progress};
 use super::failure::{Failure, Fault, Place};
+use crate::app::open_engine;
+use crate::cli::config::ConfigArgs;
+use crate::config;
 
 struct Embedded {
     engine: Arc<Engine>,
     session: Arc<Session>,
     running: Mutex<Option<QueryId>>,
+    /// Deleted last, when the engine has let go of it.
+    _scratch: Option<TempDir>,
 }
 
-impl EmbeddedClient {
-    /// A client that runs its statements in this session.
-    pub fn new(engine: Arc<Engine>, session: Arc<Session>) -> Self {
-        Self(Arc::new(Embedded { engine, session, running: Mutex::new(None) }))
+/// An engine in this process, and a session of it. Without `--data-dir` it leaves nothing behind, so that it never meets a
+/// server that runs on the same configuration.
+///
+/// # Errors
+/// The configuration does not hold, or the engine can not start.
+pub async fn open(from: ConfigArgs) -> anyhow::Result<EmbeddedClient> {
+    let mut sources = from.sources();
+    let scratch = match from.data_dir {
+        Some(_) => None,
+        None => Some(tempfile::Builder::new().prefix("tidemill-sql-").tempdir()?),
+    };
+    if let Some(scratch) = &scratch {
+        sources = sources.flag("tidemill sql", "server.data_dir", scratch.path().to_string_lossy());
     }
+    let config = config::load(&sources)?;
+    let engine = open_engine(&config).await?;
+    let session = engine.ephemeral_session(Principal::new("local", Role::Admin));
+    let running = Mutex::new(None);
+    Ok(EmbeddedClient(Arc::new(Embedded { engine, session, running, _scratch: scratch })))
 }
 
 impl Embedded {
@@ -67,7 +89,7 @@ impl Client for Embedded {
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::ready(()))
+        Box::pin(self.engine.shutdown(Duration::ZERO))
     }
 }
 

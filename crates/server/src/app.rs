@@ -1,0 +1,111 @@
+//! The server as one thing: made from a configuration, listening, and stopped in order.
+
+mod tls;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tidemill_engine::{Engine, Seams};
+use tidemill_frontend::config::check_bind;
+use tidemill_frontend::{http, listen};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::{demo, machine};
+
+/// Answers that are on their way when queries have ended get this long to arrive.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
+
+/// A server that listens and does not serve yet.
+#[derive(Debug)]
+pub struct App {
+    config: Config,
+    engine: Arc<Engine>,
+    listener: TcpListener,
+    tls: Option<listen::TlsReloader>,
+}
+
+/// Starts an engine as this configuration says; with demo data, if it says so.
+///
+/// # Errors
+/// The data directory can not be used, or a part of the configuration contradicts another.
+pub async fn open_engine(config: &Config) -> Result<Arc<Engine>> {
+    let mut engine = config.engine.clone();
+    if config.server.demo {
+        let data_dir = engine.data_dir.clone();
+        let made = tokio::task::spawn_blocking(move || demo::prepare(&data_dir, demo::DemoSize::default())).await??;
+        engine.catalogs.insert(demo::CATALOG.to_owned(), made.catalog);
+        for (name, value) in [("catalog", demo::CATALOG), ("schema", demo::SCHEMA)] {
+            engine.settings.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+        }
+    }
+    let seams = Seams { auth: config.auth.clone(), machine_memory: machine::memory_bytes() };
+    Ok(Engine::start(engine, seams).await?)
+}
+
+impl App {
+    /// Makes all parts, and binds the port.
+    ///
+    /// # Errors
+    /// A configuration that is not safe to serve, a port that is taken, a data directory that is in use.
+    pub async fn build(config: Config) -> Result<Self> {
+        config.http.check()?;
+        let tls = config.http.tls.as_ref().map(tls::load).transpose()?;
+        let auth_required = config.auth.mode != tidemill_engine::auth::AuthMode::None;
+        check_bind(config.http.listen, auth_required, tls.is_some())?;
+        let engine = open_engine(&config).await?;
+        let address = config.http.listen;
+        let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} (http.listen)"))?;
+        Ok(Self { config, engine, listener, tls })
+    }
+
+    /// The engine behind the doors.
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// Where the HTTP door listens.
+    ///
+    /// # Errors
+    /// The socket has no address.
+    pub fn address(&self) -> Result<SocketAddr> {
+        Ok(self.listener.local_addr()?)
+    }
+
+    /// The URL of the HTTP door.
+    ///
+    /// # Errors
+    /// The socket has no address.
+    pub fn url(&self) -> Result<String> {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        Ok(format!("{scheme}://{}", self.address()?))
+    }
+
+    /// Serves until `shutdown`; then refuses what is new, lets queries end until the drain's deadline, and cancels the rest.
+    ///
+    /// # Errors
+    /// The listener fails.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<()> {
+        let Self { config, engine, listener, tls } = self;
+        let drain = config.server.drain_timeout.0;
+        let watching = match (&tls, &config.http.tls) {
+            (Some(reloader), Some(paths)) => Some(tls::watch(reloader.clone(), paths.clone(), shutdown.clone())),
+            _ => None,
+        };
+        let router = http::router(Arc::clone(&engine), Arc::new(config.http.clone()));
+        let limits = config.http.listener();
+        let serving = listen::serve(listener, router, &limits, tls, shutdown.clone(), drain + LAST_ANSWERS);
+        let stopping = async {
+            shutdown.cancelled().await;
+            engine.shutdown(drain).await;
+        };
+        let (served, ()) = tokio::join!(serving, stopping);
+        if let Some(watching) = watching {
+            watching.abort();
+        }
+        Ok(served?)
+    }
+}

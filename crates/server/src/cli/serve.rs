@@ -1,0 +1,97 @@
+//! `tidemill serve`: the server.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::config::{ConfigArgs, EXIT_BAD_CONFIG};
+use crate::app::App;
+use crate::{config, demo, telemetry};
+
+/// Run the server.
+///
+/// Prints `listening door=http address=HOST:PORT` when it accepts connections. SIGTERM and Ctrl-C stop it: it refuses new
+/// queries, waits for running ones up to server.drain_timeout, cancels the rest and exits with 0. SIGHUP reads the TLS
+/// files again.
+#[derive(Debug, Args)]
+#[command(after_help = "Exit codes: 0 stopped as asked; 1 failed; 2 wrong usage or configuration.")]
+pub struct ServeArgs {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    from: ConfigArgs,
+    /// The address of the HTTP door (http.listen); port 0 takes any free port
+    #[arg(long, value_name = "HOST:PORT")]
+    http: Option<String>,
+    /// Make the demo data (TPC-H at scale 0.1, and a time series) and serve it as catalog `demo`
+    #[arg(long)]
+    demo: bool,
+}
+
+/// Runs the server until it is told to stop.
+pub async fn run(arguments: ServeArgs) -> ExitCode {
+    let mut sources = arguments.from.sources();
+    if let Some(http) = &arguments.http {
+        sources = sources.flag("--http", "http.listen", http);
+    }
+    if arguments.demo {
+        sources = sources.flag("--demo", "server.demo", "true");
+    }
+    let config = match config::load(&sources) {
+        Ok(config) => config,
+        Err(problems) => {
+            report(&problems.to_string());
+            return ExitCode::from(EXIT_BAD_CONFIG);
+        }
+    };
+    match serve(config).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(config: config::Config) -> Result<()> {
+    telemetry::start(&config.server.log)?;
+    let with_demo = config.server.demo;
+    let shutdown = CancellationToken::new();
+    stop_on_signal(shutdown.clone())?;
+    let app = App::build(config).await?;
+    let address = app.address()?;
+    let mut out = std::io::stdout().lock();
+    // A parent that does not read our output is no reason to stop.
+    let _ = writeln!(out, "listening door=http address={address}");
+    if with_demo {
+        let _ = writeln!(out, "{}", demo::guide(&address.to_string()));
+    }
+    let _ = out.flush();
+    drop(out);
+    app.run(shutdown).await
+}
+
+fn stop_on_signal(shutdown: CancellationToken) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping: no new queries are accepted");
+        shutdown.cancel();
+        // A second Ctrl-C means: now.
+        interrupt.recv().await;
+        std::process::exit(130);
+    });
+    Ok(())
+}
+
+fn report(text: &str) {
+    // Without standard error there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
