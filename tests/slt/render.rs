@@ -4,7 +4,7 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type, Schema};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
-use arrow::util::display::{ArrayFormatter, FormatOptions};
+use arrow::util::display::{ArrayFormatter, DurationFormat, FormatOptions};
 use sqllogictest::ColumnType;
 
 const NULL: &str = "NULL";
@@ -80,7 +80,7 @@ pub(crate) fn rows(batches: &[RecordBatch]) -> Result<Vec<Vec<String>>, ArrowErr
 }
 
 fn column(array: &ArrayRef) -> Result<Vec<String>, ArrowError> {
-    let options = FormatOptions::new().with_null(NULL);
+    let options = FormatOptions::new().with_null(NULL).with_duration_format(DurationFormat::Pretty);
     let formatter = ArrayFormatter::try_new(array, &options)?;
     (0..array.len())
         .map(|row| {
