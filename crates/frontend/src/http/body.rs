@@ -1,0 +1,185 @@
+//! The body of a statement's request: SQL text, or JSON that says more.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, StatusCode, header};
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::Value;
+use tidemill_engine::{Error, Parameters, QueryRequest, RequestLimits, Subject};
+use utoipa::ToSchema;
+
+use super::client::Client;
+use super::negotiate::FormatOptions;
+use super::problem::Problem;
+
+/// A statement with everything that belongs to its request.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct QueryBody {
+    /// The text of one statement.
+    #[schema(example = "SELECT 1 AS one")]
+    pub(crate) sql: String,
+    /// Values for `$1` and `?` (a list) or `$name` (an object). A value is plain JSON, or `{"type": "DATE", "value": "2024-01-01"}`.
+    #[schema(value_type = Object)]
+    pub(crate) params: Option<Value>,
+    /// The catalog of names without one.
+    pub(crate) catalog: Option<String>,
+    /// The schema of names without one.
+    pub(crate) schema: Option<String>,
+    /// Settings for this request alone, as `SET` takes them.
+    #[schema(value_type = Object)]
+    pub(crate) session: BTreeMap<String, Value>,
+    /// The session to run in; without one, the request has a session of its own.
+    pub(crate) session_id: Option<String>,
+    /// The result ends after this many rows.
+    pub(crate) row_limit: Option<u64>,
+    /// A result with more bytes (as Arrow in memory) is an error.
+    pub(crate) byte_limit: Option<u64>,
+    /// Deadline in milliseconds for queueing, planning, running and fetching together.
+    pub(crate) timeout_ms: Option<u64>,
+    /// Runs in the background, and answers with the result if it is there within this many milliseconds.
+    pub(crate) wait_ms: Option<u64>,
+    /// Labels, kept in history.
+    pub(crate) tags: BTreeMap<String, String>,
+    /// Plan only: answers with what the statement would return and touch.
+    pub(crate) dry_run: bool,
+    /// Answers with the plan instead of the result.
+    pub(crate) explain: Option<Explain>,
+    /// The format of the result by name; wins over `Accept`.
+    pub(crate) format: Option<String>,
+    /// Options of the format.
+    pub(crate) format_options: Option<FormatOptions>,
+}
+
+/// Which plan is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Explain {
+    /// As it would run.
+    Plan,
+    /// As it ran: the statement is run, and its result thrown away.
+    Analyze,
+}
+
+impl QueryBody {
+    /// What the session is asked.
+    pub(crate) fn request(&self, client: &Client) -> Result<QueryRequest, Error> {
+        if self.sql.trim().is_empty() {
+            return Err(Error::invalid("the request holds no SQL").about(Subject::Syntax));
+        }
+        let sql = match self.explain {
+            None => self.sql.clone(),
+            Some(Explain::Plan) => format!("EXPLAIN {}", self.sql),
+            Some(Explain::Analyze) => format!("EXPLAIN ANALYZE {}", self.sql),
+        };
+        let mut request = QueryRequest::sql(sql);
+        if let Some(params) = &self.params {
+            request.parameters = Parameters::from_json(params)?;
+        }
+        request.id = client.query_id;
+        request.origin = client.origin.clone();
+        request.tags = self.tags.clone();
+        request.limits = RequestLimits {
+            rows: self.row_limit,
+            bytes: self.byte_limit,
+            timeout: self.timeout_ms.map(Duration::from_millis),
+        };
+        request.settings = self.settings()?;
+        Ok(request)
+    }
+
+    fn settings(&self) -> Result<Vec<(String, String)>, Error> {
+        let named = [("catalog", &self.catalog), ("schema", &self.schema)];
+        let mut settings: Vec<(String, String)> =
+            named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?))).collect();
+        for (name, value) in &self.session {
+            settings.push((name.clone(), setting_text(name, value)?));
+        }
+        Ok(settings)
+    }
+}
+
+/// A setting's value as the text that `SET` takes.
+pub(crate) fn setting_text(name: &str, value: &Value) -> Result<String, Error> {
+    match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Number(number) => Ok(number.to_string()),
+        Value::Bool(truth) => Ok(truth.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => {
+            Err(Error::invalid(format!("setting '{name}' is neither text, number nor boolean")).about(Subject::Setting))
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for QueryBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let json = is_json(request.headers())?;
+        let bytes = read(request, state).await?;
+        if json {
+            return decode(&bytes);
+        }
+        let sql = String::from_utf8(bytes.to_vec()).map_err(|error| {
+            let at = error.utf8_error().valid_up_to();
+            Problem::of_statement(&Error::invalid(format!("the SQL text is not UTF-8 at byte {at}")).about(Subject::Syntax))
+        })?;
+        Ok(Self { sql, ..Self::default() })
+    }
+}
+
+/// Reads the whole body, within the door's limits.
+pub(crate) async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    Bytes::from_request(request, state)
+        .await
+        .map_err(|rejection| Problem::new(rejection.status(), "BODY_UNREADABLE", rejection.body_text()))
+}
+
+/// Decodes a JSON body.
+pub(crate) fn decode<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| Problem::of_statement(&Error::invalid(format!("the JSON body can not be used: {error}"))))
+}
+
+fn is_json(headers: &HeaderMap) -> Result<bool, Problem> {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(false) };
+    let text = value.to_str().unwrap_or_default();
+    let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match essence.as_str() {
+        "application/json" => Ok(true),
+        // curl's `-d` says this when nobody says otherwise; no HTML form posts SQL.
+        "text/plain" | "application/sql" | "application/x-www-form-urlencoded" | "" => Ok(false),
+        other => Err(Problem {
+            hint: Some("send SQL as text/plain or application/sql, or a JSON object as application/json".to_owned()),
+            ..Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "UNSUPPORTED_MEDIA_TYPE",
+                format!("a statement can not be sent as '{other}'"),
+            )
+        }),
+    }
+}
+
+/// A JSON body of any other route.
+#[derive(Debug)]
+pub(crate) struct JsonBody<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: for<'de> Deserialize<'de> + Default> FromRequest<S> for JsonBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let json = is_json(request.headers())?;
+        let bytes = read(request, state).await?;
+        if bytes.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        if !json {
+            let detail = "the body is not announced as application/json";
+            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", detail));
+        }
+        decode(&bytes).map(Self)
+    }
+}

@@ -1,0 +1,111 @@
+//! From a stream of batches to a response: the status line waits for the first batch or error, so that a failure is told by the
+//! status whenever that is possible.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use axum::body::Body;
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderName, VARY};
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use futures::{Stream, StreamExt, stream};
+use tidemill_engine::{QueryHandle, QueryId, QueryInfo, QueryStream, Result};
+
+use super::client::Client;
+use super::compression::AS_IS;
+use super::encode::{Cost, Labels, encode_stream};
+use super::negotiate::{Format, FormatOptions, negotiate};
+use super::problem::Problem;
+
+pub(crate) const QUERY_ID: HeaderName = HeaderName::from_static("x-query-id");
+
+/// How a client wants a result.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    pub(crate) format: Format,
+    /// As a file to save.
+    pub(crate) download: bool,
+}
+
+impl Wanted {
+    /// From a format's name, the `Accept` headers and options.
+    pub(crate) fn new(
+        name: Option<&str>,
+        headers: &HeaderMap,
+        options: FormatOptions,
+        download: bool,
+    ) -> Result<Self, Problem> {
+        let accept = headers.get_all("accept").iter().filter_map(|value| value.to_str().ok());
+        Ok(Self { format: negotiate(name, accept, options)?, download })
+    }
+}
+
+/// The response of a query that runs: its rows as they come.
+pub(crate) async fn running(mut rows: QueryStream, wanted: &Wanted, client: &Client) -> Response {
+    let handle = Arc::clone(rows.handle());
+    let schema = rows.schema();
+    let first = match rows.next().await {
+        Some(Err(error)) => return client.problem(&error).into_response(),
+        first => first,
+    };
+    let timing = server_timing(&handle.info());
+    let rows = stream::iter(first).chain(rows);
+    let id = handle.id();
+    let mut response = encoded(rows, schema, wanted, client, id, move || Some(Cost::from(&end_of(&handle))));
+    if let Ok(timing) = HeaderValue::from_str(&timing) {
+        response.headers_mut().insert("server-timing", timing);
+    }
+    response
+}
+
+/// The response of rows that are there already.
+pub(crate) fn encoded(
+    rows: impl Stream<Item = Result<RecordBatch>> + Send + Unpin + 'static,
+    schema: SchemaRef,
+    wanted: &Wanted,
+    client: &Client,
+    id: QueryId,
+    cost: impl FnOnce() -> Option<Cost> + Send + 'static,
+) -> Response {
+    let labels = Labels { query_id: Some(id), trace_id: client.trace_id() };
+    let body = match encode_stream(rows, &schema, &wanted.format, labels, cost) {
+        Ok(body) => body,
+        Err(error) => return client.problem(&error.of_query(id)).into_response(),
+    };
+    let mut response = Response::new(Body::from_stream(body));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(wanted.format.content_type()));
+    headers.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding, Authorization"));
+    mark(headers, id);
+    if wanted.format.is_compressed() {
+        headers.insert(AS_IS, HeaderValue::from_static("1"));
+    }
+    if wanted.download {
+        let name = format!("attachment; filename=\"{id}.{}\"", wanted.format.extension());
+        if let Ok(name) = HeaderValue::from_str(&name) {
+            headers.insert(CONTENT_DISPOSITION, name);
+        }
+    }
+    response
+}
+
+/// Puts the query's id into the headers.
+pub(crate) fn mark(headers: &mut HeaderMap, id: QueryId) {
+    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+        headers.insert(QUERY_ID, value);
+    }
+}
+
+fn end_of(handle: &QueryHandle) -> QueryInfo {
+    handle.info()
+}
+
+/// <https://www.w3.org/TR/server-timing/>: what happened before the first byte.
+fn server_timing(info: &QueryInfo) -> String {
+    let timings = &info.timings;
+    format!(
+        "plan;dur={:.3}, queue;dur={:.3}, exec;dur={:.3}",
+        timings.planning_ms, timings.queued_ms, timings.running_ms
+    )
+}

@@ -1,0 +1,171 @@
+//! `/v1/query`: one statement, its result in the response.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::Response;
+use serde::Deserialize;
+use tidemill_engine::{QueryRequest, Session};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::http::body::QueryBody;
+use crate::http::client::Client;
+use crate::http::door::Door;
+use crate::http::idempotency;
+use crate::http::negotiate::{FormatOptions, Header, Numbers, Rows};
+use crate::http::problem::Problem;
+use crate::http::query_string::QueryString;
+use crate::http::respond::{self, Wanted};
+use crate::http::routes::{queries, validate};
+
+/// How a response is wanted, in the URL of a POST.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ResultParams {
+    /// The format by name; wins over `Accept`.
+    format: Option<String>,
+    /// Send the result as a file to save.
+    download: bool,
+    /// What a row of a JSON document is.
+    rows: Option<Rows>,
+    /// How integers of 64 bits are written in JSON.
+    numbers: Option<Numbers>,
+    /// Whether CSV and TSV begin with the names.
+    header: Option<Header>,
+}
+
+impl ResultParams {
+    pub(crate) fn wanted(&self, body: &QueryBody, headers: &HeaderMap) -> Result<Wanted, Problem> {
+        let own = FormatOptions { rows: self.rows, numbers: self.numbers, header: self.header, ..FormatOptions::default() };
+        let options = body.format_options.unwrap_or_default().or(own);
+        let name = body.format.as_deref().or(self.format.as_deref());
+        Wanted::new(name, headers, options, self.download)
+    }
+}
+
+/// A read-only statement in a URL.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct GetParams {
+    /// The text of one statement that reads.
+    sql: String,
+    /// The catalog of names without one.
+    catalog: Option<String>,
+    /// The schema of names without one.
+    schema: Option<String>,
+    /// The result ends after this many rows.
+    row_limit: Option<u64>,
+    /// Deadline in milliseconds.
+    timeout_ms: Option<u64>,
+    /// The format by name; wins over `Accept`.
+    format: Option<String>,
+    /// Send the result as a file to save.
+    download: bool,
+    /// What a row of a JSON document is.
+    rows: Option<Rows>,
+    /// How integers of 64 bits are written in JSON.
+    numbers: Option<Numbers>,
+    /// Whether CSV and TSV begin with the names.
+    header: Option<Header>,
+}
+
+/// Run a statement.
+#[utoipa::path(post, path = "/v1/query", tag = "query", params(ResultParams),
+    request_body(content(
+        (QueryBody = "application/json"),
+        (String = "application/sql", example = "SELECT 1 AS one"),
+        (String = "text/plain", example = "SELECT 1 AS one"),
+    )),
+    responses(
+        (status = 200, description = "The result, in the format of `Accept` or `format`"),
+        (status = 202, description = "The query runs in the background; `Location` says where to look"),
+        (status = "default", description = "Why not", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(crate) async fn post(
+    State(door): State<Door>,
+    QueryString(params): QueryString<ResultParams>,
+    client: Client,
+    headers: HeaderMap,
+    body: QueryBody,
+) -> Result<Response, Problem> {
+    let wanted = params.wanted(&body, &headers)?;
+    let session = session(&door, &client, body.session_id.as_deref())?;
+    let request = body.request(&client).map_err(|error| client.problem(&error))?;
+    if body.dry_run {
+        return validate::answer(&session, &request, &client).await;
+    }
+    let wait = body.wait_ms.map(Duration::from_millis).or(client.preference.wait);
+    if let Some(key) = &client.idempotency_key {
+        return idempotency::answer(&door, &session, request, key, &wanted, &client, wait).await;
+    }
+    match (client.preference.respond_async, wait) {
+        (false, None) => run(&session, request, &wanted, &client).await,
+        (respond_async, wait) => {
+            let wait = wait.unwrap_or_default();
+            let mut response = queries::submit(&door, &session, request, &wanted, &client, wait).await?;
+            let applied = if respond_async { "respond-async" } else { "wait" };
+            response.headers_mut().insert("preference-applied", HeaderValue::from_static(applied));
+            Ok(response)
+        }
+    }
+}
+
+/// Run a statement that only reads.
+///
+/// A statement that writes is refused, so that a link can change nothing.
+#[utoipa::path(get, path = "/v1/query", tag = "query", params(GetParams),
+    responses(
+        (status = 200, description = "The result, in the format of `Accept` or `format`"),
+        (status = "default", description = "Why not", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(crate) async fn get(
+    State(door): State<Door>,
+    QueryString(params): QueryString<GetParams>,
+    client: Client,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let options = FormatOptions {
+        rows: params.rows,
+        numbers: params.numbers,
+        header: params.header,
+        ..FormatOptions::default()
+    };
+    let wanted = Wanted::new(params.format.as_deref(), &headers, options, params.download)?;
+    let body = QueryBody {
+        sql: params.sql,
+        catalog: params.catalog,
+        schema: params.schema,
+        row_limit: params.row_limit,
+        timeout_ms: params.timeout_ms,
+        ..QueryBody::default()
+    };
+    let mut request = body.request(&client).map_err(|error| client.problem(&error))?;
+    request.read_only = true;
+    let session = session(&door, &client, None)?;
+    run(&session, request, &wanted, &client).await
+}
+
+async fn run(
+    session: &Arc<Session>,
+    request: QueryRequest,
+    wanted: &Wanted,
+    client: &Client,
+) -> Result<Response, Problem> {
+    let rows = session.query(request).await.map_err(|error| client.problem(&error))?;
+    Ok(respond::running(rows, wanted, client).await)
+}
+
+/// The session of this id, or one for this request alone.
+pub(crate) fn session(door: &Door, client: &Client, id: Option<&str>) -> Result<Arc<Session>, Problem> {
+    match id {
+        Some(id) => {
+            let found = door.engine.sessions().get(&client.principal, id);
+            found.map_err(|error| client.path_problem(&error))
+        }
+        None => Ok(door.engine.ephemeral_session(client.principal.clone())),
+    }
+}
