@@ -18,7 +18,7 @@ use base64::prelude::BASE64_STANDARD;
 use tidemill_engine::auth::{Authenticator, Principal, Secret};
 use tidemill_engine::error::{Error, ErrorKind, Result, Subject};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::limits::Respond;
 
@@ -100,18 +100,18 @@ impl Gate {
 
     async fn check_password(&self, user: &str, password: Secret, peer: Option<IpAddr>) -> Result<Principal> {
         let Inner { authenticator, checks, throttle, .. } = &*self.0;
-        throttle.check(peer)?;
+        throttle.check(peer, Instant::now())?;
         let turn = timeout(CHECK_WAIT, checks.acquire()).await;
         let Ok(Ok(_turn)) = turn else {
             return Err(Error::new(ErrorKind::Busy, "too many logins are being checked").retry_after(CHECK_WAIT));
         };
         // Again: a flood from one address waits in line before its first failure is known.
-        throttle.check(peer)?;
+        throttle.check(peer, Instant::now())?;
         let checked = authenticator.password(user, password).await;
         if let Err(error) = &checked
             && error.kind() == ErrorKind::Unauthenticated
         {
-            throttle.failed(peer);
+            throttle.failed(peer, Instant::now());
             tracing::info!(peer = peer.map(tracing::field::display), "a login failed");
         }
         checked
