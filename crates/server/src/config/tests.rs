@@ -197,7 +197,7 @@ fn aws_variables_stand_in_where_the_configuration_is_silent() {
 #[test]
 fn an_open_door_without_authentication_is_refused() {
     let found = load(&sources(&[]).flag("--http", "http.listen", "0.0.0.0:8080")).unwrap_err().to_string();
-    assert!(found.starts_with("flag --http: http.listen: 0.0.0.0:8080 can be reached from other machines"), "{found}");
+    assert!(found.starts_with("flag --http: http.listen: ") && found.contains("auth.mode"), "{found}");
 }
 
 #[test]

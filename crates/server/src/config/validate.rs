@@ -1,30 +1,37 @@
 //! Rules that concern several keys, or that a type cannot hold.
 
+use tidemill_engine::Error;
 use tidemill_engine::auth::{AuthMode, Authenticator};
+use tidemill_frontend::config::check_bind;
 use tracing_subscriber::EnvFilter;
 
 use super::{Config, Effective, Key, Problem, Problems};
 
-/// Reports what would make the server refuse to start, or be open to the world.
+/// Reports what would make the server refuse to start.
 pub(crate) fn validate(config: &Config, effective: &Effective, problems: &mut Problems) {
-    let mut report = |key: &[&str], message: String| {
-        let key = key.iter().fold(Key::default(), |key, name| key.child(name));
+    let mut report = |key: &str, message: String| {
+        let key = key.split('.').fold(Key::default(), |key, name| key.child(name));
         let origin = effective.origin(&key).cloned();
         problems.push(Problem::with_key(key, origin, message));
     };
-    let listen = config.http.listen;
-    if config.auth.mode == AuthMode::None && !listen.ip().to_canonical().is_loopback() {
-        report(
-            &["http", "listen"],
-            format!("{listen} can be reached from other machines: set auth.mode = \"static\", or listen on 127.0.0.1"),
-        );
+    let is_authenticated = config.auth.mode == AuthMode::Static;
+    if let Err(error) = check_bind(config.http.listen, is_authenticated, config.http.tls.is_some()) {
+        report("http.listen", with_hint(&error));
     }
-    if config.auth.mode == AuthMode::Static
-        && let Err(error) = Authenticator::new(config.auth.clone())
-    {
-        report(&["auth", "mode"], error.to_string());
+    if let Err(error) = config.http.check() {
+        report("http", with_hint(&error));
+    }
+    if is_authenticated && let Err(error) = Authenticator::new(config.auth.clone()) {
+        report("auth", with_hint(&error));
     }
     if let Err(error) = EnvFilter::try_new(&config.server.log.level) {
-        report(&["server", "log", "level"], format!("'{}': {error}", config.server.log.level));
+        report("server.log.level", format!("'{}': {error}", config.server.log.level));
+    }
+}
+
+fn with_hint(error: &Error) -> String {
+    match error.hint_text() {
+        Some(hint) => format!("{}; {hint}", error.message()),
+        None => error.message().to_owned(),
     }
 }
