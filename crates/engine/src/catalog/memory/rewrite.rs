@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::default_table_source::DefaultTableSource;
+use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{Column, DFSchema};
 use datafusion::datasource::sink::DataSinkExec;
 use datafusion::logical_expr::dml::InsertOp;
@@ -27,7 +28,7 @@ use crate::error::{Error, Result};
 /// The statement as it has to be planned: itself, unless it is a `DELETE` or `UPDATE` on a table in memory.
 ///
 /// # Errors
-/// `Unsupported` for what cannot be rewritten: `UPDATE ... FROM` and `DELETE ... LIMIT`.
+/// `Unsupported` for what cannot be rewritten: `UPDATE ... FROM`, `DELETE ... LIMIT`, `IN (SELECT ...)` and `EXISTS`.
 pub(crate) fn rewrite_dml(plan: LogicalPlan) -> Result<LogicalPlan> {
     let LogicalPlan::Dml(statement) = &plan else { return Ok(plan) };
     let affected = match &statement.op {
@@ -63,6 +64,7 @@ fn mark(input: &LogicalPlan) -> Result<LogicalPlan> {
         LogicalPlan::Filter(Filter { predicate, input, .. }) => (predicate.clone().is_true(), input.as_ref()),
         other => (lit(true), other),
     };
+    refuse_subqueries(&predicate)?;
     if !is_table(rows) {
         return Err(Error::unsupported("UPDATE ... FROM and DELETE ... LIMIT are not supported for tables in memory")
             .hint("use a subquery in WHERE and in SET"));
@@ -90,6 +92,7 @@ fn update(input: &LogicalPlan) -> Result<LogicalPlan> {
 fn assigned(assignment: &Expr, old: Column, affected: Expr, schema: &DFSchema) -> Result<Expr> {
     let name = old.name.clone();
     let new = assignment.clone().unalias();
+    refuse_subqueries(&new)?;
     if new == Expr::Column(old.clone()) {
         return Ok(new.alias(name));
     }
@@ -97,6 +100,16 @@ fn assigned(assignment: &Expr, old: Column, affected: Expr, schema: &DFSchema) -
     let data_type = old.get_type(schema)?;
     let value = when(affected, new).otherwise(old)?;
     Ok(value.cast_to(&data_type, schema)?.alias(name))
+}
+
+/// DataFusion plans `IN (SELECT ...)` and `EXISTS` in filters only, where they decide and not just mark.
+fn refuse_subqueries(expr: &Expr) -> Result<()> {
+    let subquery = |expr: &Expr| Ok(matches!(expr, Expr::InSubquery(_) | Expr::Exists(_) | Expr::SetComparison(_)));
+    if expr.exists(subquery)? {
+        return Err(Error::unsupported("IN (SELECT ...) and EXISTS are not supported in changes of tables in memory")
+            .hint("use CREATE OR REPLACE TABLE ... AS SELECT ... with the rows that are to stay"));
+    }
+    Ok(())
 }
 
 fn is_table(plan: &LogicalPlan) -> bool {
