@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::default_table_source::DefaultTableSource;
-use datafusion::common::tree_node::TreeNode;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema};
 use datafusion::datasource::sink::DataSinkExec;
 use datafusion::logical_expr::dml::InsertOp;
@@ -25,18 +25,31 @@ use super::{Contents, MemoryTable};
 use crate::catalog::scan::{Scan, ScanRequest, Table};
 use crate::error::{Error, Result};
 
-/// The statement as it has to be planned: itself, unless it is a `DELETE` or `UPDATE` on a table in memory.
+/// The plan with every `DELETE` and `UPDATE` on a table in memory rewritten, also inside of `EXPLAIN` and `PREPARE`.
+///
+/// The result remembers what the tables hold now and can commit only as long as they do: plan anew for each execution.
 ///
 /// # Errors
 /// `Unsupported` for what cannot be rewritten: `UPDATE ... FROM`, `DELETE ... LIMIT`, `IN (SELECT ...)` and `EXISTS`.
 pub(crate) fn rewrite_dml(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let LogicalPlan::Dml(statement) = &plan else { return Ok(plan) };
+    let rewritten = plan.transform_down(|node| match node {
+        LogicalPlan::Dml(statement) => {
+            let statement = rewrite(statement)?;
+            Ok(Transformed::new(LogicalPlan::Dml(statement), true, TreeNodeRecursion::Stop))
+        }
+        LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) | LogicalPlan::Statement(_) => Ok(Transformed::no(node)),
+        query => Ok(Transformed::new(query, false, TreeNodeRecursion::Stop)),
+    });
+    Ok(rewritten?.data)
+}
+
+fn rewrite(statement: DmlStatement) -> Result<DmlStatement> {
     let affected = match &statement.op {
         WriteOp::Delete => Affected::Dropped,
         WriteOp::Update => Affected::Kept,
-        _ => return Ok(plan),
+        _ => return Ok(statement),
     };
-    let Some(table) = target(statement) else { return Ok(plan) };
+    let Some(table) = target(&statement) else { return Ok(statement) };
     // Taken before the scan takes its own: a change in between makes the commit fail rather than lose rows.
     let seen = table.snapshot();
     let rows = match affected {
@@ -44,12 +57,12 @@ pub(crate) fn rewrite_dml(plan: LogicalPlan) -> Result<LogicalPlan> {
         Affected::Kept => update(&statement.input)?,
     };
     let target = Table::new(Arc::new(Rewrite { schema: marked_schema(&table.schema), table, seen, affected }));
-    Ok(LogicalPlan::Dml(DmlStatement::new(
-        statement.table_name.clone(),
+    Ok(DmlStatement::new(
+        statement.table_name,
         Arc::new(DefaultTableSource::new(Arc::new(target))),
         WriteOp::Insert(InsertOp::Overwrite),
         Arc::new(rows),
-    )))
+    ))
 }
 
 fn target(statement: &DmlStatement) -> Option<Arc<MemoryTable>> {

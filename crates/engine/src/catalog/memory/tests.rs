@@ -105,6 +105,7 @@ async fn planning_or_explaining_a_delete_deletes_nothing() {
     let sandbox = Sandbox::new().await;
     five(&sandbox).await;
     sandbox.plan("DELETE FROM t").await.unwrap().create_physical_plan().await.unwrap();
+    sandbox.rows("EXPLAIN DELETE FROM t WHERE n > 1").await;
     assert_eq!(sandbox.rows("SELECT count(*) FROM t").await, ["5"]);
 }
 
