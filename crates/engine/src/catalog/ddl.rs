@@ -237,13 +237,13 @@ impl Tree {
     pub(super) fn replay(&mut self, change: CatalogChange) {
         match change {
             CatalogChange::CreateCatalog(name) => {
-                self.catalog_mut(&name, Origin::Statement);
+                self.catalog_mut(&name);
             }
             CatalogChange::CreateSchema(catalog, schema) => {
-                self.catalog_mut(&catalog, Origin::Statement).schema_mut(&schema, Origin::Statement);
+                self.catalog_mut(&catalog).schema_mut(&schema, Origin::Statement);
             }
             CatalogChange::DropSchema(catalog, schema) => {
-                self.catalog_mut(&catalog, Origin::Statement).schemas.remove(schema.as_str());
+                self.catalog_mut(&catalog).schemas.remove(schema.as_str());
             }
             CatalogChange::Put(name, StoredEntry::External(definition)) => {
                 let entry = TableEntry::external(&name.table, Origin::Statement, definition);
@@ -267,7 +267,7 @@ impl Tree {
     }
 
     fn schema_of(&mut self, name: &ResolvedTableReference) -> &mut SchemaNode {
-        self.catalog_mut(&name.catalog, Origin::Statement).schema_mut(&name.schema, Origin::Statement)
+        self.catalog_mut(&name.catalog).schema_mut(&name.schema, Origin::Statement)
     }
 }
 

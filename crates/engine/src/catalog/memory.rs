@@ -12,7 +12,7 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, RecordBatch, RecordBatchOptions};
 use arrow::compute::BatchCoalescer;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::stats::Precision;
@@ -139,7 +139,7 @@ impl MemoryTable {
         }
         coalescer.finish_buffered_batch().map_err(DataFusionError::from)?;
         while let Some(rows) = coalescer.next_completed_batch() {
-            collected.chunks.push(self.chunk(rows)?);
+            collected.chunks.push(self.chunk(shrunk(rows)?)?);
         }
         Ok(collected)
     }
@@ -177,6 +177,17 @@ impl MemoryTable {
             column_statistics: vec![ColumnStatistics::new_unknown(); self.schema.fields().len()],
         }
     }
+}
+
+/// The rows in buffers of their size: the coalescer allocates for a whole chunk, which the last one seldom fills.
+fn shrunk(rows: RecordBatch) -> Result<RecordBatch> {
+    let (schema, mut columns, count) = rows.into_parts();
+    for column in &mut columns {
+        column.shrink_to_fit();
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(count));
+    let shrunk = RecordBatch::try_new_with_options(schema, columns, &options).map_err(DataFusionError::from)?;
+    Ok(shrunk)
 }
 
 impl fmt::Debug for MemoryTable {

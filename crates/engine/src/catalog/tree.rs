@@ -21,7 +21,6 @@ pub(crate) struct Tree {
 /// One catalog.
 #[derive(Debug, Clone)]
 pub(crate) struct CatalogNode {
-    pub(crate) origin: Origin,
     pub(crate) schemas: BTreeMap<Arc<str>, Arc<SchemaNode>>,
 }
 
@@ -38,9 +37,9 @@ impl Tree {
     /// The built-in catalog and those that the configuration declares. Opens and lists nothing.
     pub(crate) fn declared(config: &BTreeMap<String, CatalogConfig>) -> Self {
         let mut tree = Self { catalogs: BTreeMap::new() };
-        tree.catalog_mut(DEFAULT_CATALOG, Origin::BuiltIn).schema_mut(DEFAULT_SCHEMA, Origin::BuiltIn);
+        tree.catalog_mut(DEFAULT_CATALOG).schema_mut(DEFAULT_SCHEMA, Origin::BuiltIn);
         for (name, catalog) in config {
-            let node = tree.catalog_mut(name, Origin::Declared);
+            let node = tree.catalog_mut(name);
             for (name, schema) in &catalog.schemas {
                 let node = node.schema_mut(name, Origin::Declared);
                 node.folder = schema.location.clone().map(|location| Arc::new(Folder::new(location)));
@@ -72,11 +71,9 @@ impl Tree {
     }
 
     /// The catalog of this name, to be changed; made if there is none.
-    pub(crate) fn catalog_mut(&mut self, name: &str, origin: Origin) -> &mut CatalogNode {
-        let node = self
-            .catalogs
-            .entry(name.into())
-            .or_insert_with(|| Arc::new(CatalogNode { origin, schemas: BTreeMap::new() }));
+    pub(crate) fn catalog_mut(&mut self, name: &str) -> &mut CatalogNode {
+        let node =
+            self.catalogs.entry(name.into()).or_insert_with(|| Arc::new(CatalogNode { schemas: BTreeMap::new() }));
         Arc::make_mut(node)
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::default_table_source::DefaultTableSource;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema};
 use datafusion::datasource::sink::DataSinkExec;
 use datafusion::logical_expr::dml::InsertOp;
@@ -24,18 +25,31 @@ use super::{Contents, MemoryTable};
 use crate::catalog::scan::{Scan, ScanRequest, Table};
 use crate::error::{Error, Result};
 
-/// The statement as it has to be planned: itself, unless it is a `DELETE` or `UPDATE` on a table in memory.
+/// The plan with every `DELETE` and `UPDATE` on a table in memory rewritten, also inside of `EXPLAIN` and `PREPARE`.
+///
+/// The result remembers what the tables hold now and can commit only as long as they do: plan anew for each execution.
 ///
 /// # Errors
-/// `Unsupported` for what cannot be rewritten: `UPDATE ... FROM` and `DELETE ... LIMIT`.
+/// `Unsupported` for what cannot be rewritten: `UPDATE ... FROM`, `DELETE ... LIMIT`, `IN (SELECT ...)` and `EXISTS`.
 pub(crate) fn rewrite_dml(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let LogicalPlan::Dml(statement) = &plan else { return Ok(plan) };
+    let rewritten = plan.transform_down(|node| match node {
+        LogicalPlan::Dml(statement) => {
+            let statement = rewrite(statement)?;
+            Ok(Transformed::new(LogicalPlan::Dml(statement), true, TreeNodeRecursion::Stop))
+        }
+        LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) | LogicalPlan::Statement(_) => Ok(Transformed::no(node)),
+        query => Ok(Transformed::new(query, false, TreeNodeRecursion::Stop)),
+    });
+    Ok(rewritten?.data)
+}
+
+fn rewrite(statement: DmlStatement) -> Result<DmlStatement> {
     let affected = match &statement.op {
         WriteOp::Delete => Affected::Dropped,
         WriteOp::Update => Affected::Kept,
-        _ => return Ok(plan),
+        _ => return Ok(statement),
     };
-    let Some(table) = target(statement) else { return Ok(plan) };
+    let Some(table) = target(&statement) else { return Ok(statement) };
     // Taken before the scan takes its own: a change in between makes the commit fail rather than lose rows.
     let seen = table.snapshot();
     let rows = match affected {
@@ -43,12 +57,12 @@ pub(crate) fn rewrite_dml(plan: LogicalPlan) -> Result<LogicalPlan> {
         Affected::Kept => update(&statement.input)?,
     };
     let target = Table::new(Arc::new(Rewrite { schema: marked_schema(&table.schema), table, seen, affected }));
-    Ok(LogicalPlan::Dml(DmlStatement::new(
-        statement.table_name.clone(),
+    Ok(DmlStatement::new(
+        statement.table_name,
         Arc::new(DefaultTableSource::new(Arc::new(target))),
         WriteOp::Insert(InsertOp::Overwrite),
         Arc::new(rows),
-    )))
+    ))
 }
 
 fn target(statement: &DmlStatement) -> Option<Arc<MemoryTable>> {
@@ -63,6 +77,7 @@ fn mark(input: &LogicalPlan) -> Result<LogicalPlan> {
         LogicalPlan::Filter(Filter { predicate, input, .. }) => (predicate.clone().is_true(), input.as_ref()),
         other => (lit(true), other),
     };
+    refuse_subqueries(&predicate)?;
     if !is_table(rows) {
         return Err(Error::unsupported("UPDATE ... FROM and DELETE ... LIMIT are not supported for tables in memory")
             .hint("use a subquery in WHERE and in SET"));
@@ -90,6 +105,7 @@ fn update(input: &LogicalPlan) -> Result<LogicalPlan> {
 fn assigned(assignment: &Expr, old: Column, affected: Expr, schema: &DFSchema) -> Result<Expr> {
     let name = old.name.clone();
     let new = assignment.clone().unalias();
+    refuse_subqueries(&new)?;
     if new == Expr::Column(old.clone()) {
         return Ok(new.alias(name));
     }
@@ -97,6 +113,16 @@ fn assigned(assignment: &Expr, old: Column, affected: Expr, schema: &DFSchema) -
     let data_type = old.get_type(schema)?;
     let value = when(affected, new).otherwise(old)?;
     Ok(value.cast_to(&data_type, schema)?.alias(name))
+}
+
+/// DataFusion plans `IN (SELECT ...)` and `EXISTS` in filters only, where they decide and not just mark.
+fn refuse_subqueries(expr: &Expr) -> Result<()> {
+    let subquery = |expr: &Expr| Ok(matches!(expr, Expr::InSubquery(_) | Expr::Exists(_) | Expr::SetComparison(_)));
+    if expr.exists(subquery)? {
+        return Err(Error::unsupported("IN (SELECT ...) and EXISTS are not supported in changes of tables in memory")
+            .hint("use CREATE OR REPLACE TABLE ... AS SELECT ... with the rows that are to stay"));
+    }
+    Ok(())
 }
 
 fn is_table(plan: &LogicalPlan) -> bool {
