@@ -90,7 +90,7 @@ impl Files {
         self.keep();
     }
 
-    fn deletion(&mut self) -> impl FnOnce() + Send + 'static {
+    fn deletion(&mut self) -> impl FnOnce() + Send + use<> {
         let (dir, quota, bytes) = (std::mem::take(&mut self.dir), Arc::clone(&self.quota), *self.bytes.get_mut());
         move || {
             if let Err(error) = std::fs::remove_dir_all(&dir)
