@@ -18,7 +18,7 @@ use crate::plan::base_state;
 use crate::query::{Admission, History, Queries, QueryId};
 use crate::request::QueryRequest;
 use crate::results::Results;
-use crate::run::{AccountedPool, CpuPool, CpuThreads, LocalRunner, MemoryBudget, Runners, SpillArea};
+use crate::run::{AccountedPool, CpuPool, LocalRunner, MemoryBudget, Runners, SpillArea};
 use crate::session::{Resolved, Session, Sessions, Settings};
 use crate::storage::Files;
 

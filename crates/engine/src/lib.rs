@@ -14,7 +14,7 @@ mod plan;
 pub mod query;
 pub mod request;
 pub mod results;
-mod run;
+pub mod run;
 pub mod session;
 mod storage;
 pub mod stream;

@@ -33,7 +33,7 @@ pub(crate) use counting::{CountingRegistry, ReadCounter};
 pub(crate) use external::ExternalTable;
 pub(crate) use files::Files;
 pub(crate) use location::Location;
-pub(crate) use open::{PartitionColumn, TableDefinition};
+pub(crate) use open::TableDefinition;
 pub(crate) use policy::StoragePolicy;
 pub(crate) use read::{READ_SCHEMA, ReadCall, ReadCalls};
 pub(crate) use registry::Stores;

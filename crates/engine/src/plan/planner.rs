@@ -6,6 +6,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::stats::Precision;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::sql::parser::Statement as SqlStatement;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -189,7 +190,7 @@ impl Planner {
         if parameters.is_empty() || *values != Parameters::None {
             let query = physical::physical(&state, &parameters::bind(plan, values)?).await?;
             validation.plan = query.logical.display_indent().to_string();
-            let statistics = query.plan.partition_statistics(None)?;
+            let statistics = StatisticsContext::new().compute(query.plan.as_ref(), &StatisticsArgs::new())?;
             validation.estimated_rows = known(&statistics.num_rows);
             validation.estimated_bytes = known(&statistics.total_byte_size);
         }

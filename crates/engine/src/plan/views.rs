@@ -1,7 +1,5 @@
 //! Views: their creation, and their planning whenever a statement names one.
 
-use std::sync::Arc;
-
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::Statement as SqlStatement;
 use datafusion::sql::sqlparser::ast::{CreateView, Statement as Ast};

@@ -240,9 +240,10 @@ mod tests {
         assert_eq!((admission.running(), admission.queued()), (0, 0));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn the_queue_has_a_timeout() {
-        let admission = admission(1, 1, 1);
+        let config = AdmissionConfig { queue_timeout: Span(Duration::from_millis(1)), ..admission(1, 1, 1).config.clone() };
+        let admission = Admission::new(config);
         let _running = admission.enter("a", 5).unwrap().permit().await.unwrap();
         let error = admission.enter("b", 5).unwrap().permit().await.unwrap_err();
         assert!(error.retryable() && error.message().contains("queue_timeout"));

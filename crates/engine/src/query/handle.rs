@@ -162,10 +162,6 @@ impl QueryHandle {
         &self.cancel
     }
 
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.deadline
-    }
-
     pub(crate) fn set_kind(&self, kind: &'static str) {
         self.live.lock().kind = Some(kind);
     }

@@ -110,10 +110,6 @@ impl Query<Admitted> {
         let Admitted(plan, permit) = self.phase;
         (self.life, plan, permit)
     }
-
-    pub(crate) fn plan_ref(&self) -> &Plan {
-        &self.phase.0
-    }
 }
 
 /// The query's place among the living. Whoever holds it must say how the query ended; dropping it says "cancelled".

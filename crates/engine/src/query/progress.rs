@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arrow::array::RecordBatch;
 use datafusion::common::stats::Precision;
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
+use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::metrics::{MetricValue, MetricsSet};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use parking_lot::Mutex;
@@ -203,7 +204,7 @@ fn stages(plan: &Arc<dyn ExecutionPlan>) -> Vec<Stage> {
 fn expected_rows(leaves: &[Arc<dyn ExecutionPlan>]) -> Option<u64> {
     let mut total = 0;
     for leaf in leaves {
-        match leaf.partition_statistics(None).ok()?.num_rows {
+        match StatisticsContext::new().compute(leaf.as_ref(), &StatisticsArgs::new()).ok()?.num_rows {
             Precision::Exact(rows) | Precision::Inexact(rows) => total += rows as u64,
             Precision::Absent => return None,
         }

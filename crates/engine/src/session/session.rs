@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use super::{Prepared, Resolved, SessionInfo, SettingInfo, Settings, Statement, TemporaryView, Validation};
 use crate::auth::Principal;
-use crate::catalog::NamedTables;
+use crate::catalog::{NamedTables, SessionCatalogs, TableDetail};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::plan::suggest::closest;
@@ -72,6 +72,16 @@ impl Session {
         let settings = self.settings_for(request)?;
         self.touch();
         crate::plan::validate(Statement::new(Arc::clone(self), settings), request).await
+    }
+
+    /// One table with its columns, as this session sees it.
+    ///
+    /// # Errors
+    /// `NotFound`, with similar names.
+    pub async fn table_detail(self: &Arc<Self>, catalog: &str, schema: &str, table: &str) -> Result<TableDetail> {
+        let name = ResolvedTableReference { catalog: catalog.into(), schema: schema.into(), table: table.into() };
+        let statement = Statement::new(Arc::clone(self), self.resolved());
+        SessionCatalogs::new(statement.scope(NamedTables::new())).detail(&name).await
     }
 
     /// Its id: a secret between the server and the client.

@@ -26,7 +26,6 @@ const SHOWN: &str = "demo";
 pub(crate) struct Files {
     policy: Arc<StoragePolicy>,
     runtime: Arc<RuntimeEnv>,
-    io: Handle,
 }
 
 impl Files {
@@ -42,17 +41,12 @@ impl Files {
             .with_list_files_cache_limit(if listing_ttl.is_some() { cache / 8 } else { 0 })
             .with_list_files_cache_ttl(listing_ttl);
         let runtime = RuntimeEnvBuilder::new().with_object_store_registry(stores).with_cache_manager(caches).build_arc()?;
-        Ok(Arc::new(Self { policy, runtime, io: io.clone() }))
+        Ok(Arc::new(Self { policy, runtime }))
     }
 
     /// What statements are planned with.
     pub(crate) fn runtime_env(&self) -> Arc<RuntimeEnv> {
         Arc::clone(&self.runtime)
-    }
-
-    /// The runtime for clean-up that outlives a query.
-    pub(crate) fn io(&self) -> &Handle {
-        &self.io
     }
 
     /// Opens what a statement names by its files.
