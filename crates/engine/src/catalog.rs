@@ -46,8 +46,8 @@ pub use census::{Census, FunctionInfo, FunctionKind, MemoryInfo, MemoryScope, No
 pub(crate) use ddl::{Dropped, IfExists, NewTable};
 pub use definition::{OpenTable, TableDefinition, ViewDefinition};
 pub use entry::{TableKind, TableStatus};
-pub(crate) use memory::MemoryTable;
 pub use listing::{ColumnInfo, TableDetail, TableEntryInfo};
+pub(crate) use memory::MemoryTable;
 pub(crate) use overlay::{NamedTables, Scope, SessionCatalogs};
 pub use registry::Catalogs;
 pub use store::{CatalogChange, CatalogStore, MemoryStore, StoredEntry};

@@ -49,7 +49,9 @@ impl CatalogProvider for Catalog {
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
-        let known = virtual_schema(name).is_some() || name == READ_SCHEMA || self.catalogs.tree().schema(&self.name, name).is_ok();
+        let known = virtual_schema(name).is_some()
+            || name == READ_SCHEMA
+            || self.catalogs.tree().schema(&self.name, name).is_ok();
         known.then(|| {
             let schema = Schema { catalogs: self.catalogs.clone(), catalog: Arc::clone(&self.name), name: name.into() };
             let schema: Arc<dyn SchemaProvider> = Arc::new(schema);
