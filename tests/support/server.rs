@@ -6,12 +6,15 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 use tidemill_engine::{Engine, Session};
-use tidemill_server::App;
+use tidemill_server::app::App;
 use tidemill_server::config::{Sources, load};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// A running server; it stops when dropped.
 pub struct TestServer {
-    app: App,
+    engine: Arc<Engine>,
+    address: SocketAddr,
+    _stop: DropGuard,
     data_dir: TempDir,
 }
 
@@ -43,13 +46,16 @@ impl TestServer {
             .chain(keys)
             .fold(Sources::default(), |sources, (key, value)| sources.flag(format!("test {key}"), *key, *value));
         let config = load(&sources).map_err(|problems| anyhow::anyhow!("{problems}"))?;
-        let app = App::start(config).await?;
-        Ok(Self { app, data_dir })
+        let app = App::build(config).await?;
+        let (engine, address) = (Arc::clone(app.engine()), app.address()?);
+        let shutdown = CancellationToken::new();
+        tokio::spawn(app.run(shutdown.clone()));
+        Ok(Self { engine, address, _stop: shutdown.drop_guard(), data_dir })
     }
 
     /// The engine behind the doors.
     pub fn engine(&self) -> &Arc<Engine> {
-        self.app.engine()
+        &self.engine
     }
 
     /// A new session of nobody in particular.
@@ -63,7 +69,7 @@ impl TestServer {
 
     /// Where the HTTP door listens.
     pub fn address(&self) -> SocketAddr {
-        self.app.http_address()
+        self.address
     }
 
     /// The URL of a path: `server.url("/v1/query")`.

@@ -9,10 +9,10 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{Fields, Schema, SchemaRef};
+use arrow::datatypes::{FieldRef, Fields, Schema, SchemaRef};
 use datafusion::common::{SchemaReference, TableReference};
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::{CreateExternalTable, CreateMemoryTable, DdlStatement};
+use datafusion::logical_expr::{CreateExternalTable, CreateMemoryTable, DdlStatement, LogicalPlan};
 use futures::future::BoxFuture;
 
 use self::catalog::Change;
@@ -57,10 +57,11 @@ pub(super) async fn ddl(statement: &Statement, state: &SessionState, ddl: DdlSta
     let change = match ddl {
         DdlStatement::CreateMemoryTable(table) => {
             refuse_unless_plain(&table)?;
-            let schema = Arc::new(table.input.schema().as_arrow().clone());
+            let schema = table.input.schema().as_arrow();
             let input = super::physical::physical(state, &table.input).await?.plan;
             let if_exists = if_exists(table.if_not_exists, table.or_replace);
-            let schema = plain_schema(&schema);
+            let declared = matches!(*table.input, LogicalPlan::EmptyRelation(_));
+            let schema = table_schema(schema, declared);
             return Ok(Box::new(create::CreateTable { name: resolve(table.name), if_exists, schema, input }));
         }
         DdlStatement::CreateExternalTable(table) => {
@@ -118,10 +119,13 @@ fn refuse_unless_plain(table: &CreateMemoryTable) -> Result<()> {
     Ok(())
 }
 
-/// Columns of computed tables get the plain types that clients see.
-fn plain_schema(schema: &Schema) -> SchemaRef {
-    let fields = schema.fields().iter().map(|field| Arc::new(field.as_ref().clone().with_metadata(HashMap::new())));
-    Arc::new(Schema::new(fields.collect::<Fields>()))
+/// The columns of a new table. That a query can not give nulls does not mean that the table may not hold them.
+fn table_schema(schema: &Schema, declared: bool) -> SchemaRef {
+    let field = |field: &FieldRef| {
+        let nullable = field.is_nullable() || !declared;
+        Arc::new(field.as_ref().clone().with_metadata(HashMap::new()).with_nullable(nullable))
+    };
+    Arc::new(Schema::new(schema.fields().iter().map(field).collect::<Fields>()))
 }
 
 fn schema_name(name: &str, default_catalog: &str) -> Result<(String, String)> {

@@ -47,7 +47,7 @@ struct Live {
     queued: Duration,
     running_since: Option<(Instant, DateTime<Utc>)>,
     ended: Option<(Instant, DateTime<Utc>)>,
-    error: Option<ErrorInfo>,
+    error: Option<Error>,
     result: Option<ResultInfo>,
     spool: Option<Arc<SpoolProgress>>,
 }
@@ -124,6 +124,11 @@ impl QueryHandle {
         self.cancel.cancel();
     }
 
+    /// Why it failed, once it has.
+    pub fn error(&self) -> Option<Error> {
+        self.live.lock().error.as_ref().map(|error| error.copied().of_query(self.id))
+    }
+
     /// Everything that can be said of it now.
     pub fn info(&self) -> QueryInfo {
         let live = self.live.lock();
@@ -144,7 +149,7 @@ impl QueryHandle {
             queue_position: live.queue_position,
             timings: self.timings(&live),
             progress: self.meter.progress(self.state()),
-            error: live.error.clone(),
+            error: live.error.as_ref().map(ErrorInfo::from),
             result: live.result.clone().or_else(|| live.spool.as_ref().map(|spool| spool.info())),
             runner: live.runner.map(str::to_owned),
         }
@@ -226,7 +231,7 @@ impl QueryHandle {
             live.planning = self.arrived.elapsed();
         }
         live.ended = Some((Instant::now(), Utc::now()));
-        live.error = error.map(ErrorInfo::from);
+        live.error = error.map(Error::copied);
         live.queue_position = None;
         true
     }

@@ -177,10 +177,10 @@ async fn encoded_values() {
     }
     let null_value = DictionaryArray::new(Int8Array::from(vec![0]), array(StringArray::from(vec![None::<&str>])));
     assert_eq!(written(array(null_value)).await.0, "null");
-    let offsets = OffsetBuffer::new(vec![0, 0].into());
+    let offsets = OffsetBuffer::<i32>::new(vec![0, 0].into());
     let nothing = DictionaryArray::<Int8Type>::new(
         Int8Array::from(vec![None]),
-        array(StringArray::new(offsets, vec![].into(), None).slice(0, 0)),
+        array(StringArray::new(offsets, Vec::<u8>::new().into(), None).slice(0, 0)),
     );
     assert_eq!(written(array(nothing)).await.0, "null");
 }
