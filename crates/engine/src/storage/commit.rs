@@ -4,6 +4,7 @@
 //! under a name that listings leave out, an object as a multipart upload that the store shows to nobody. [`FileCommit::commit`]
 //! completes all uploads; dropping the commit, which is what a failed or cancelled statement does, aborts them.
 
+mod local;
 mod store;
 mod upload;
 

@@ -45,7 +45,7 @@ pub(crate) struct ReadCall {
     pub(crate) table: String,
     /// What to open.
     pub(crate) definition: TableDefinition,
-    /// Where the statement names it.
+    /// Where the statement calls the function; the parser does not say where a quoted file name stands.
     pub(crate) position: Option<Position>,
 }
 

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -19,6 +18,7 @@ use object_store::{
 use url::Url;
 
 use super::Uploads;
+use super::local::LocalTarget;
 use super::upload::{DeferredUpload, Staged};
 
 /// The stores of a statement that writes.
@@ -59,9 +59,9 @@ struct DeferredStore {
 
 impl DeferredStore {
     async fn stage(&self, location: &Path, options: PutMultipartOptions) -> Result<Arc<Staged>> {
-        let made_folders = if self.local { missing_folders(location).await } else { Vec::new() };
+        let local = if self.local { Some(LocalTarget::before_staging(location).await) } else { None };
         let upload = self.inner.put_multipart_opts(location, options).await?;
-        let staged = Arc::new(Staged::new(Arc::clone(&self.inner), location.clone(), upload, made_folders));
+        let staged = Arc::new(Staged::new(Arc::clone(&self.inner), location.clone(), upload, local));
         if let Err(error) = self.uploads.add(Arc::clone(&staged)) {
             staged.abort().await?;
             return Err(error);
@@ -75,19 +75,6 @@ impl DeferredStore {
             implementer: self.to_string(),
         }
     }
-}
-
-/// The folders that staging this file will make, innermost first.
-async fn missing_folders(location: &Path) -> Vec<PathBuf> {
-    let file = std::path::Path::new("/").join(location.as_ref());
-    let mut missing = Vec::new();
-    for folder in file.ancestors().skip(1) {
-        if tokio::fs::try_exists(folder).await.unwrap_or(true) {
-            break;
-        }
-        missing.push(folder.to_owned());
-    }
-    missing
 }
 
 #[async_trait]

@@ -1,7 +1,6 @@
 //! One staged file.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,6 +11,7 @@ use object_store::{Error, MultipartUpload, ObjectStore, ObjectStoreExt, PutPaylo
 use parking_lot::Mutex;
 
 use super::Uploads;
+use super::local::LocalTarget;
 
 /// An upload whose completion waits for the commit.
 pub(super) struct Staged {
@@ -20,8 +20,8 @@ pub(super) struct Staged {
     /// Gone once completed or aborted.
     upload: Mutex<Option<Box<dyn MultipartUpload>>>,
     finished: AtomicBool,
-    /// Local folders that exist only because of this upload, innermost first.
-    made_folders: Vec<PathBuf>,
+    /// Where the file will be, if it is local.
+    local: Option<LocalTarget>,
 }
 
 impl Staged {
@@ -29,9 +29,9 @@ impl Staged {
         store: Arc<dyn ObjectStore>,
         location: Path,
         upload: Box<dyn MultipartUpload>,
-        made_folders: Vec<PathBuf>,
+        local: Option<LocalTarget>,
     ) -> Self {
-        Self { store, location, upload: Mutex::new(Some(upload)), finished: AtomicBool::new(false), made_folders }
+        Self { store, location, upload: Mutex::new(Some(upload)), finished: AtomicBool::new(false), local }
     }
 
     pub(super) fn location(&self) -> &Path {
@@ -65,7 +65,10 @@ impl Staged {
         if completed.is_err() {
             // Some stores keep the parts; the error that matters is the first one.
             let _ = upload.abort().await;
-            self.remove_made_folders().await;
+            if let Some(local) = &self.local {
+                local.remove_staged().await;
+                local.remove_made_folders().await;
+            }
         }
         completed.map(drop)
     }
@@ -91,11 +94,8 @@ impl Staged {
     }
 
     async fn remove_made_folders(&self) {
-        for folder in &self.made_folders {
-            // Another file may live there by now; then the folder stays, and so do those around it.
-            if tokio::fs::remove_dir(folder).await.is_err() {
-                break;
-            }
+        if let Some(local) = &self.local {
+            local.remove_made_folders().await;
         }
     }
 }

@@ -53,8 +53,8 @@ async fn files_that_come_later_are_seen() {
 
 #[tokio::test]
 async fn csv_options_are_obeyed() {
-    let files = Files::with(&[("t.csv", "# made by hand\n1;NA;'a;b'\n2;5;c\n"), ("t.tsv", "a\tb\n1\t2\n")]);
-    let options = [("header", "false"), ("delim", ";"), ("quote", "'"), ("comment", "#"), ("nullstr", "NA")];
+    let files = Files::with(&[("t.csv", "# made by hand\n1;;'a;b'\n2;5;c\n"), ("t.tsv", "a\tb\n1\t2\n")]);
+    let options = [("header", "false"), ("delim", ";"), ("quote", "'"), ("comment", "#")];
     let rows = files.rows("t.csv", &options, "SELECT * FROM t ORDER BY 1").await;
     assert_eq!(rows, ["1,,a;b", "2,5,c"]);
     assert_eq!(files.rows("t.tsv", &[], "SELECT a + b FROM t").await, ["3"]);
@@ -94,6 +94,8 @@ async fn mistakes_name_what_is_wrong() {
     assert!(files.failure("m/", &[]).await.message().contains("more than one format"));
     let unknown = files.failure("orders.csv", &[("headr", "true")]).await;
     assert_eq!(unknown.suggestions(), ["header"]);
+    let null = files.failure("orders.csv", &[("nullstr", "NA")]).await;
+    assert!(null.message().contains("NULLIF(column, 'NA')"), "{null}");
     let bad = files.failure("orders.csv", &[("header", "perhaps")]).await;
     assert!(bad.message().contains("'header' can not be 'perhaps'"), "{bad}");
 }
