@@ -143,7 +143,7 @@ impl AsyncDB for Connection {
     }
 }
 
-async fn in_process(session: &Session, sql: &str) -> Result<Answer, Failure> {
+async fn in_process(session: &Arc<Session>, sql: &str) -> Result<Answer, Failure> {
     let mut stream = session.query(QueryRequest::sql(sql)).await?;
     let schema = stream.schema();
     let mut batches = Vec::new();

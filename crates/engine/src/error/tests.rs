@@ -22,7 +22,7 @@ fn division_by_zero_is_the_datas_fault() {
 #[test]
 fn syntax_errors_carry_line_and_column() {
     use datafusion::sql::sqlparser::{dialect::GenericDialect, parser::Parser};
-    let parse = Parser::parse_sql(&GenericDialect {}, "SELECT 1\nFROM WHERE").unwrap_err();
+    let parse = Parser::parse_sql(&GenericDialect {}, "SELECT 1\nFROM )").unwrap_err();
     let error = Error::from(DataFusionError::SQL(Box::new(parse), None));
     assert_eq!(error.code(), "SYNTAX_ERROR");
     let position = error.position().expect("position");
