@@ -1,4 +1,5 @@
 //! Tidemill.
 
+#[cfg(test)]
 #[path = "../tidy.rs"]
 mod tidy;

@@ -21,8 +21,8 @@ pub struct ConfigArgs {
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<String>,
     /// Set one configuration key, such as `--set memory.limit=4GiB`; may be repeated
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = assignment)]
+    pub set: Vec<(String, String)>,
 }
 
 impl ConfigArgs {
@@ -32,12 +32,16 @@ impl ConfigArgs {
         if let Some(data_dir) = &self.data_dir {
             sources = sources.flag("--data-dir", "server.data_dir", data_dir);
         }
-        for assignment in &self.set {
-            let (key, value) = assignment.split_once('=').unwrap_or((assignment, ""));
-            sources = sources.flag(format!("--set {}", key.trim()), key.trim(), value.trim());
+        for (key, value) in &self.set {
+            sources = sources.flag(format!("--set {key}"), key, value);
         }
         sources
     }
+}
+
+fn assignment(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write the key, '=' and the value, such as memory.limit=4GiB")?;
+    Ok((key.trim().to_owned(), value.trim().to_owned()))
 }
 
 /// Commands about the configuration.
@@ -191,7 +195,7 @@ mod tests {
     }
 
     fn set(assignments: &[&str]) -> ConfigArgs {
-        let set = assignments.iter().map(|&text| text.to_owned()).collect();
+        let set = assignments.iter().map(|text| assignment(text).unwrap()).collect();
         ConfigArgs { data_dir: Some("/data".to_owned()), set, config: None }
     }
 
