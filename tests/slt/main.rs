@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use anyhow::bail;
 use futures::StreamExt;
+use tidemill_server::cli::runtime;
 use tidemill_tests::TestServer;
 
 use connection::Via;
@@ -19,14 +20,14 @@ use corpus::File;
 /// Files that run at once: enough to cross each other's paths, few enough for two cores.
 const PARALLEL_FILES: usize = 4;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn engine() -> anyhow::Result<()> {
-    run(Via::Engine).await
+#[test]
+fn engine() -> anyhow::Result<()> {
+    runtime()?.block_on(async { tokio::spawn(run(Via::Engine)).await? })
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn http() -> anyhow::Result<()> {
-    run(Via::Http).await
+#[test]
+fn http() -> anyhow::Result<()> {
+    runtime()?.block_on(async { tokio::spawn(run(Via::Http)).await? })
 }
 
 async fn run(via: Via) -> anyhow::Result<()> {

@@ -4,9 +4,33 @@ pub mod config;
 pub mod serve;
 pub mod sql;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tokio::runtime::{Builder, Runtime};
+
+/// Plans are trees and planning recurses, deeper than the usual 2 MiB of a thread allow. Pages that are not used cost nothing.
+const STACK_BYTES: usize = 16 << 20;
+
+/// Threads that serve connections and plan, at least; planning keeps one busy for milliseconds, and others must be answered.
+const MIN_THREADS: usize = 4;
+
+/// The runtime for everything but the computing of queries.
+///
+/// # Errors
+/// The system gives no threads.
+pub fn runtime() -> io::Result<Runtime> {
+    let threads = crate::machine::cores().max(MIN_THREADS);
+    Builder::new_multi_thread().worker_threads(threads).thread_stack_size(STACK_BYTES).enable_all().build()
+}
+
+/// Tells that the process can not even begin.
+pub fn cannot_start(error: &io::Error) -> ExitCode {
+    // Without standard error there is nobody to tell.
+    let _ = writeln!(io::stderr(), "error: cannot start: {error}");
+    ExitCode::FAILURE
+}
 
 /// A SQL and dataframe query engine server.
 #[derive(Debug, Parser)]

@@ -2,7 +2,11 @@
 
 use std::process::ExitCode;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    tidemill_server::cli::run().await
+use tidemill_server::cli;
+
+fn main() -> ExitCode {
+    match cli::runtime() {
+        Ok(runtime) => runtime.block_on(async { tokio::spawn(cli::run()).await.unwrap_or(ExitCode::FAILURE) }),
+        Err(error) => cli::cannot_start(&error),
+    }
 }

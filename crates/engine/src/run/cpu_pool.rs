@@ -12,6 +12,9 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CpuThreads(pub(crate) usize);
 
+/// Expressions and plans are trees, and operators recurse into them. Pages that are not used cost nothing.
+const STACK_BYTES: usize = 16 << 20;
+
 /// The threads that queries compute on.
 #[derive(Debug)]
 pub(crate) struct CpuPool {
@@ -27,6 +30,7 @@ impl CpuPool {
         let runtime = Builder::new_multi_thread()
             .worker_threads(threads)
             .thread_name("tidemill-cpu")
+            .thread_stack_size(STACK_BYTES)
             .enable_all()
             .build()
             .map_err(|error| Error::internal(format!("cannot start {threads} query threads: {error}")))?;
