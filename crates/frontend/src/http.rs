@@ -11,6 +11,7 @@ mod idempotency;
 pub mod limits;
 mod metrics;
 pub mod negotiate;
+mod path;
 pub mod problem;
 mod query_string;
 mod respond;
@@ -40,7 +41,7 @@ pub fn router(engine: Arc<Engine>, config: Arc<HttpConfig>) -> Router {
     }
     let limits =
         LoginLimits { max_failures_per_minute: config.max_failed_logins, max_checks: config.max_password_checks };
-    let gate = Gate::new(Arc::clone(engine.authenticator()), public, limits, |error| respond_error(error, None));
+    let gate = Gate::new(Arc::clone(engine.authenticator()), public, limits, respond_error);
     let door = Door::new(engine, Arc::clone(&config));
     let routes = routes::all(&door)
         .method_not_allowed_fallback(routes::method_not_allowed)

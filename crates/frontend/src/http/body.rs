@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tidemill_engine::{Error, Parameters, QueryRequest, RequestLimits, Subject};
 use utoipa::ToSchema;
@@ -55,7 +55,7 @@ pub(crate) struct QueryBody {
 }
 
 /// Which plan is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Explain {
     /// As it would run.

@@ -10,8 +10,11 @@ use axum::http::{HeaderMap, header};
 use tidemill_engine::auth::Principal;
 use tidemill_engine::units::Span;
 use tidemill_engine::{Error, Origin, QueryId};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::problem::Problem;
+use crate::listen::Connection;
 
 /// A longer `User-Agent` is cut: it is kept with every query.
 const MAX_CLIENT: usize = 200;
@@ -28,6 +31,8 @@ pub(crate) struct Client {
     pub(crate) query_id: Option<QueryId>,
     pub(crate) preference: Preference,
     pub(crate) idempotency_key: Option<String>,
+    /// Cancelled when the server begins to stop.
+    pub(crate) draining: CancellationToken,
 }
 
 /// The `Prefer` header (RFC 7240).
@@ -43,6 +48,12 @@ impl Client {
     /// The trace that the request belongs to.
     pub(crate) fn trace_id(&self) -> Option<String> {
         self.origin.traceparent.as_deref().and_then(|parent| parent.split('-').nth(1)).map(str::to_owned)
+    }
+
+    /// Lets the client wait for something: at most this long, and no longer than the server goes on.
+    pub(crate) async fn patience(&self, limit: Duration, awaited: impl Future<Output = ()>) {
+        // Whichever comes first, the client is told how things stand.
+        let _ = self.draining.run_until_cancelled(timeout(limit, awaited)).await;
     }
 
     /// The problem with a statement of this client.
@@ -78,7 +89,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Client {
             return Err(bad(Error::invalid(format!("an Idempotency-Key has 1 to {MAX_KEY} characters"))));
         }
         let preference = preference(headers).map_err(bad)?;
-        Ok(Self { principal, origin, query_id, preference, idempotency_key })
+        let connection = parts.extensions.get::<Connection>();
+        let draining = connection.map(|connection| connection.draining.clone()).unwrap_or_default();
+        Ok(Self { principal, origin, query_id, preference, idempotency_key, draining })
     }
 }
 

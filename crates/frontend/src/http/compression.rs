@@ -1,26 +1,22 @@
 //! Compression of responses by `Accept-Encoding`: zstd, br and gzip, where the format is not compressed by itself.
 
-
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 use tower_http::compression::{CompressionLayer, CompressionLevel};
 
-/// What is compressed already, or must arrive bit by bit.
+/// An extension of a response that is compressed already, or whose bytes are counted.
 #[derive(Debug, Clone, Copy)]
-struct NotMarked;
+pub(super) struct AsIs;
 
-/// A response with this header stays as it is.
-pub(super) const AS_IS: &str = "x-tidemill-as-is";
+#[derive(Debug, Clone, Copy)]
+struct NotAsIs;
 
-impl Predicate for NotMarked {
+impl Predicate for NotAsIs {
     fn should_compress<B: http_body::Body>(&self, response: &axum::http::Response<B>) -> bool {
-        !response.headers().contains_key(AS_IS)
+        response.extensions().get::<AsIs>().is_none()
     }
 }
 
 pub(super) fn layer() -> CompressionLayer<impl Predicate> {
-    let predicate = SizeAbove::new(256)
-        .and(NotMarked)
-        .and(NotForContentType::const_new("text/event-stream"))
-        .and(NotForContentType::const_new("application/vnd.apache.parquet"));
+    let predicate = SizeAbove::new(256).and(NotAsIs).and(NotForContentType::const_new("text/event-stream"));
     CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(predicate)
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tidemill_engine::{Error, ErrorKind, Subject};
 use utoipa::ToSchema;
 
+mod recorded;
 #[cfg(test)]
 mod tests;
 

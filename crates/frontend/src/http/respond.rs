@@ -13,10 +13,12 @@ use futures::{Stream, StreamExt, stream};
 use tidemill_engine::{QueryHandle, QueryId, QueryInfo, QueryStream, Result};
 
 use super::client::Client;
-use super::compression::AS_IS;
+use super::compression::AsIs;
 use super::encode::{Cost, Labels, encode_stream};
 use super::negotiate::{Format, FormatOptions, negotiate};
 use super::problem::Problem;
+
+pub(crate) mod range;
 
 pub(crate) const QUERY_ID: HeaderName = HeaderName::from_static("x-query-id");
 
@@ -74,20 +76,32 @@ pub(crate) fn encoded(
         Err(error) => return client.problem(&error.of_query(id)).into_response(),
     };
     let mut response = Response::new(Body::from_stream(body));
+    describe(&mut response, wanted, id);
+    response
+}
+
+/// The headers of a result.
+pub(crate) fn describe(response: &mut Response, wanted: &Wanted, id: QueryId) {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(wanted.format.content_type()));
     headers.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding, Authorization"));
     mark(headers, id);
-    if wanted.format.is_compressed() {
-        headers.insert(AS_IS, HeaderValue::from_static("1"));
-    }
     if wanted.download {
         let name = format!("attachment; filename=\"{id}.{}\"", wanted.format.extension());
         if let Ok(name) = HeaderValue::from_str(&name) {
             headers.insert(CONTENT_DISPOSITION, name);
         }
     }
-    response
+    if wanted.format.is_compressed() {
+        response.extensions_mut().insert(AsIs);
+    }
+}
+
+/// Whether the client names this media type in `Accept`.
+pub(crate) fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
+    let values = headers.get_all("accept").iter().filter_map(|value| value.to_str().ok());
+    let mut ranges = values.flat_map(|value| value.split(','));
+    ranges.any(|range| range.split(';').next().is_some_and(|name| name.trim().eq_ignore_ascii_case(media_type)))
 }
 
 /// Puts the query's id into the headers.

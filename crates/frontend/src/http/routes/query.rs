@@ -100,7 +100,9 @@ pub(crate) async fn post(
     }
     let wait = body.wait_ms.map(Duration::from_millis).or(client.preference.wait);
     if let Some(key) = &client.idempotency_key {
-        return idempotency::answer(&door, &session, request, key, &wanted, &client, wait).await;
+        let keyed = idempotency::Keyed { name: key, fingerprint: idempotency::fingerprint(&body) };
+        let wait = if client.preference.respond_async { Some(wait.unwrap_or_default()) } else { wait };
+        return idempotency::answer(&door, &session, request, keyed, &wanted, &client, wait).await;
     }
     match (client.preference.respond_async, wait) {
         (false, None) => run(&session, request, &wanted, &client).await,

@@ -1,0 +1,98 @@
+//! The problem with a query that failed a while ago: history knows its code, not its kind.
+
+use axum::http::StatusCode;
+use tidemill_engine::QueryId;
+use tidemill_engine::query::ErrorInfo;
+
+use super::{Problem, cancelled};
+
+impl Problem {
+    /// The problem with this query, as history tells it.
+    pub(crate) fn recorded(error: &ErrorInfo, id: QueryId) -> Self {
+        let status = status(&error.code);
+        let detail = match status {
+            StatusCode::INTERNAL_SERVER_ERROR => "the server failed; its log says why",
+            _ => &error.message,
+        };
+        Self {
+            sqlstate: Some(error.sqlstate.clone()),
+            hint: error.hint.clone(),
+            instance: Some(format!("/v1/queries/{id}")),
+            query_id: Some(id.to_string()),
+            retryable: error.retryable,
+            ..Self::new(status, &error.code, detail)
+        }
+    }
+}
+
+/// The status that the error had when it happened; the test holds this table to the one of kinds.
+fn status(code: &str) -> StatusCode {
+    match code {
+        "ALREADY_EXISTS" | "QUERY_EXISTS" | "IDEMPOTENCY_CONFLICT" => StatusCode::CONFLICT,
+        "UNAUTHENTICATED" => StatusCode::UNAUTHORIZED,
+        "FORBIDDEN" | "READ_ONLY" => StatusCode::FORBIDDEN,
+        "UNSUPPORTED" => StatusCode::NOT_IMPLEMENTED,
+        "DATA_ERROR" | "RESULT_TOO_LARGE" => StatusCode::UNPROCESSABLE_ENTITY,
+        "CANCELLED" => cancelled(),
+        "TIMEOUT" => StatusCode::GATEWAY_TIMEOUT,
+        "TOO_MANY_REQUESTS" => StatusCode::TOO_MANY_REQUESTS,
+        "UNAVAILABLE" => StatusCode::SERVICE_UNAVAILABLE,
+        "OUT_OF_MEMORY" | "DISK_QUOTA_EXCEEDED" | "RESOURCES_EXHAUSTED" => StatusCode::INSUFFICIENT_STORAGE,
+        "STORAGE_ERROR" => StatusCode::BAD_GATEWAY,
+        "SYNTAX_ERROR" | "AMBIGUOUS_COLUMN" => StatusCode::BAD_REQUEST,
+        code if code.starts_with("INVALID_") || code.ends_with("NOT_FOUND") => StatusCode::BAD_REQUEST,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidemill_engine::{Error, ErrorKind, Subject};
+
+    use super::*;
+
+    #[test]
+    fn history_tells_the_status_that_the_client_would_have_seen() {
+        let kinds = [
+            ErrorKind::Invalid,
+            ErrorKind::NotFound,
+            ErrorKind::Conflict,
+            ErrorKind::Unauthenticated,
+            ErrorKind::Forbidden,
+            ErrorKind::Unsupported,
+            ErrorKind::Data,
+            ErrorKind::Cancelled,
+            ErrorKind::Timeout,
+            ErrorKind::Busy,
+            ErrorKind::Unavailable,
+            ErrorKind::Resources,
+            ErrorKind::Storage,
+            ErrorKind::Internal,
+        ];
+        let subjects = [
+            None,
+            Some(Subject::Syntax),
+            Some(Subject::Table),
+            Some(Subject::Column),
+            Some(Subject::Setting),
+            Some(Subject::Query),
+            Some(Subject::Parameter),
+            Some(Subject::Memory),
+            Some(Subject::Disk),
+            Some(Subject::ResultSize),
+            Some(Subject::ReadOnly),
+            Some(Subject::Key),
+        ];
+        for kind in kinds {
+            for subject in subjects {
+                let error = Error::new(kind, "x");
+                let error = match subject {
+                    Some(subject) => error.about(subject),
+                    None => error,
+                };
+                let recorded = Problem::recorded(&ErrorInfo::from(&error), QueryId::new());
+                assert_eq!(recorded.status, Problem::of_statement(&error).status, "{kind:?} {subject:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! All routes, with their description.
+
+use axum::Router;
+use axum::http::{Method, StatusCode, Uri};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::door::Door;
+use super::problem::Problem;
+
+mod health;
+pub(super) mod queries;
+mod query;
+mod sessions;
+mod validate;
+
+/// All routes.
+pub(super) fn all(door: &Door) -> Router {
+    let (router, _description) = OpenApiRouter::new()
+        .routes(routes!(query::post, query::get))
+        .routes(routes!(queries::list))
+        .routes(routes!(queries::get, queries::cancel))
+        .routes(routes!(queries::result::get))
+        .routes(routes!(queries::plan))
+        .routes(routes!(queries::profile))
+        .routes(routes!(sessions::open, sessions::list))
+        .routes(routes!(sessions::get, sessions::change, sessions::close))
+        .routes(routes!(sessions::heartbeat))
+        .routes(routes!(validate::post))
+        .routes(routes!(health::livez))
+        .routes(routes!(health::readyz))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::version))
+        .routes(routes!(health::metrics))
+        .split_for_parts();
+    router.with_state(door.clone())
+}
+
+/// 405; axum adds `Allow`.
+pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
+    let detail = format!("{} does not take {method}", uri.path());
+    Problem {
+        hint: Some("the Allow header lists what it takes".to_owned()),
+        ..Problem::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", detail)
+    }
+}
+
+/// 404.
+pub(super) async fn no_such_route(uri: Uri) -> Problem {
+    Problem {
+        hint: Some("GET /v1/openapi.json lists what there is".to_owned()),
+        ..Problem::new(StatusCode::NOT_FOUND, "ROUTE_NOT_FOUND", format!("there is nothing at {}", uri.path()))
+    }
+}

@@ -1,0 +1,292 @@
+//! `/v1/queries`: queries as resources, past and present.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header::{LOCATION, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use tidemill_engine::query::{HistoryFilter, Profile};
+use tidemill_engine::{Error, QueryId, QueryInfo, QueryRequest, QueryState, Session, Subject};
+use utoipa::IntoParams;
+
+use crate::http::client::{self, Client};
+use crate::http::door::Door;
+use crate::http::path::PathParams;
+use crate::http::problem::Problem;
+use crate::http::query_string::QueryString;
+use crate::http::respond::{self, Wanted};
+
+mod events;
+pub(crate) mod result;
+
+/// Queries of one page, unless `limit` says otherwise.
+const DEFAULT_LIMIT: usize = 100;
+const MAX_LIMIT: usize = 1000;
+
+/// A query, with the places where there is more of it.
+#[derive(Debug, Serialize)]
+pub(crate) struct StatusDocument {
+    #[serde(flatten)]
+    info: QueryInfo,
+    links: Links,
+}
+
+/// Paths on this server.
+#[derive(Debug, Serialize)]
+struct Links {
+    #[serde(rename = "self")]
+    own: String,
+    result: String,
+    plan: String,
+    profile: String,
+}
+
+impl From<QueryInfo> for StatusDocument {
+    fn from(info: QueryInfo) -> Self {
+        let own = path(info.id);
+        let links = Links {
+            result: format!("{own}/result"),
+            plan: format!("{own}/plan"),
+            profile: format!("{own}/profile"),
+            own,
+        };
+        Self { info, links }
+    }
+}
+
+/// A page of queries.
+#[derive(Debug, Serialize)]
+pub(crate) struct QueryList {
+    queries: Vec<StatusDocument>,
+    next_cursor: Option<QueryId>,
+}
+
+/// Which queries to list.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListParams {
+    /// Only those in one of these states, separated by commas.
+    state: Option<String>,
+    /// Only those of this user.
+    user: Option<String>,
+    /// Only those that arrived at this time or later, by RFC 3339.
+    since: Option<DateTime<Utc>>,
+    /// At most this many, from 1 to 1000; by default 100.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+impl ListParams {
+    fn filter(&self) -> Result<HistoryFilter, Error> {
+        let bad = |message: String| Error::invalid(message).about(Subject::Parameter);
+        let limit = self.limit.unwrap_or(DEFAULT_LIMIT);
+        if !(1..=MAX_LIMIT).contains(&limit) {
+            return Err(bad(format!("limit is {limit}, not between 1 and {MAX_LIMIT}")));
+        }
+        let state = |name: &str| {
+            QueryState::from_name(name.trim()).ok_or_else(|| {
+                let names = QueryState::ALL.map(QueryState::name).join(", ");
+                bad(format!("'{name}' is not a state of queries")).hint(format!("use one or more of {names}"))
+            })
+        };
+        let states = self.state.iter().flat_map(|names| names.split(',')).map(state).collect::<Result<_, _>>()?;
+        let before = self.cursor.as_deref().map(str::parse).transpose();
+        let before = before.map_err(|_| bad("cursor is not the next_cursor of a page".to_owned()))?;
+        Ok(HistoryFilter { states, principal: self.user.clone(), since: self.since, before, limit })
+    }
+}
+
+/// How to look at a query.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct GetParams {
+    /// Answer when the state changes or after this time, such as `30s`.
+    #[param(example = "30s")]
+    wait: Option<String>,
+}
+
+/// List queries, newest first: one's own; all, for an admin.
+#[utoipa::path(get, path = "/v1/queries", tag = "queries", params(ListParams),
+    responses(
+        (status = 200, description = "A page of queries"),
+        (status = "default", description = "Why not", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(crate) async fn list(
+    State(door): State<Door>,
+    QueryString(params): QueryString<ListParams>,
+    client: Client,
+) -> Result<Json<QueryList>, Problem> {
+    let fail = |error: Error| client.path_problem(&error);
+    let filter = params.filter().map_err(fail)?;
+    let infos = door.engine.queries().list(&client.principal, &filter).await.map_err(fail)?;
+    let next_cursor = infos.last().filter(|_| infos.len() == filter.limit).map(|info| info.id);
+    Ok(Json(QueryList { queries: infos.into_iter().map(StatusDocument::from).collect(), next_cursor }))
+}
+
+/// Look at a query.
+///
+/// With `Accept: text/event-stream` as server-sent events: `progress` about twice a second and when the state changes, and at
+/// last `end`.
+#[utoipa::path(get, path = "/v1/queries/{id}", tag = "queries",
+    params(("id" = String, Path, description = "The query's id"), GetParams),
+    responses(
+        (status = 200, description = "The query now"),
+        (status = "default", description = "Why not", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(crate) async fn get(
+    State(door): State<Door>,
+    PathParams(id): PathParams<String>,
+    QueryString(params): QueryString<GetParams>,
+    client: Client,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let id = parse(&id, &client)?;
+    let info = find(&door, &client, id).await?;
+    if respond::accepts(&headers, "text/event-stream") {
+        return Ok(events::stream(door, client, info));
+    }
+    let wait = params.wait.as_deref().map(client::wait).transpose().map_err(|error| client.path_problem(&error))?;
+    let Some(wait) = wait.filter(|_| !info.state.is_final()) else { return Ok(document(StatusCode::OK, info)) };
+    if let Some(handle) = door.engine.queries().living(&client.principal, id) {
+        client.patience(wait.min(door.config.max_wait.0), handle.changed(info.state)).await;
+    }
+    Ok(document(StatusCode::OK, find(&door, &client, id).await?))
+}
+
+/// Cancel a query.
+///
+/// A query that has ended stays as it ended.
+#[utoipa::path(delete, path = "/v1/queries/{id}", tag = "queries", params(("id" = String, Path, description = "The query's id")),
+    responses(
+        (status = 200, description = "It had ended already"),
+        (status = 202, description = "It will end in a moment"),
+        (status = "default", description = "Why not", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(crate) async fn cancel(
+    State(door): State<Door>,
+    PathParams(id): PathParams<String>,
+    client: Client,
+) -> Result<Response, Problem> {
+    let id = parse(&id, &client)?;
+    let reason = format!("by {} over HTTP", client.principal.name());
+    let state = door.engine.queries().cancel(&client.principal, id, &reason).await;
+    let state = state.map_err(|error| client.path_problem(&error))?;
+    let status = if state.is_final() { StatusCode::OK } else { StatusCode::ACCEPTED };
+    Ok(document(status, find(&door, &client, id).await?))
+}
+
+/// The plans of a query, as text or as JSON.
+#[utoipa::path(get, path = "/v1/queries/{id}/plan", tag = "queries", params(("id" = String, Path, description = "The query's id")),
+    responses(
+        (status = 200, description = "The logical and the physical plan"),
+        (status = "default", description = "Why not", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(crate) async fn plan(
+    State(door): State<Door>,
+    PathParams(id): PathParams<String>,
+    client: Client,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let plan = profile_of(&door, &client, &id).await?.plan;
+    Ok(if respond::accepts(&headers, "application/json") {
+        Json(serde_json::json!({ "plan": plan })).into_response()
+    } else {
+        plan.into_response()
+    })
+}
+
+/// The plan of a query with what its operators did, as text or as JSON.
+#[utoipa::path(get, path = "/v1/queries/{id}/profile", tag = "queries", params(("id" = String, Path, description = "The query's id")),
+    responses(
+        (status = 200, description = "The physical plan with metrics"),
+        (status = "default", description = "Why not", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(crate) async fn profile(
+    State(door): State<Door>,
+    PathParams(id): PathParams<String>,
+    client: Client,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let profile = profile_of(&door, &client, &id).await?;
+    Ok(if respond::accepts(&headers, "application/json") {
+        Json(profile).into_response()
+    } else {
+        profile.profile.into_response()
+    })
+}
+
+/// Runs a statement in the background, and answers with its result if it is there within `wait`.
+pub(crate) async fn submit(
+    door: &Door,
+    session: &Arc<Session>,
+    request: QueryRequest,
+    wanted: &Wanted,
+    client: &Client,
+    wait: Duration,
+) -> Result<Response, Problem> {
+    let id = door.engine.submit(session, request).map_err(|error| client.problem(&error))?;
+    answer(door, id, wanted, client, Some(wait)).await
+}
+
+/// The answer of a query that runs in the background: its result or its failure if it ends within `wait`, else where to look.
+/// Without `wait`, it is waited for until it ends.
+pub(crate) async fn answer(
+    door: &Door,
+    id: QueryId,
+    wanted: &Wanted,
+    client: &Client,
+    wait: Option<Duration>,
+) -> Result<Response, Problem> {
+    if let Some(handle) = door.engine.queries().living(&client.principal, id) {
+        match wait {
+            Some(wait) => client.patience(wait.min(door.config.max_wait.0), handle.ended()).await,
+            None => handle.ended().await,
+        }
+        if let Some(error) = handle.error() {
+            return Err(client.problem(&error));
+        }
+        if !handle.state().is_final() {
+            return Ok(accepted(handle.info()));
+        }
+    }
+    result::of_query(door, id, wanted, client).await
+}
+
+fn accepted(info: QueryInfo) -> Response {
+    let location = path(info.id);
+    let headers: [(HeaderName, String); 2] = [(LOCATION, location), (RETRY_AFTER, "1".to_owned())];
+    (headers, document(StatusCode::ACCEPTED, info)).into_response()
+}
+
+fn document(status: StatusCode, info: QueryInfo) -> Response {
+    let id = info.id;
+    let mut response = (status, Json(StatusDocument::from(info))).into_response();
+    respond::mark(response.headers_mut(), id);
+    response
+}
+
+fn path(id: QueryId) -> String {
+    format!("/v1/queries/{id}")
+}
+
+fn parse(id: &str, client: &Client) -> Result<QueryId, Problem> {
+    id.parse().map_err(|error| client.path_problem(&error))
+}
+
+async fn find(door: &Door, client: &Client, id: QueryId) -> Result<QueryInfo, Problem> {
+    door.engine.queries().get(&client.principal, id).await.map_err(|error| client.path_problem(&error))
+}
+
+async fn profile_of(door: &Door, client: &Client, id: &str) -> Result<Profile, Problem> {
+    let id = parse(id, client)?;
+    door.engine.queries().profile(&client.principal, id).await.map_err(|error| client.path_problem(&error))
+}
