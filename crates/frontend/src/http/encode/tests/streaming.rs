@@ -103,7 +103,11 @@ async fn rows_leave_while_the_query_still_works() {
 #[test]
 fn a_type_without_room_in_the_format_is_refused_before_any_byte() {
     let values = arrow::array::DurationSecondArray::from(vec![1]);
-    let runs = arrow::array::RunArray::<arrow::datatypes::Int32Type>::try_new(&vec![1].into(), &values).unwrap();
+    let runs = arrow::array::RunArray::<arrow::datatypes::Int32Type>::try_new(
+        &arrow::array::Int32Array::from(vec![1]),
+        &values,
+    )
+    .unwrap();
     let union = arrow::datatypes::UnionFields::from_fields([Field::new("i", DataType::Int64, true)]);
     let schema = SchemaRef::new(Schema::new(vec![
         Field::new("r", arrow::array::Array::data_type(&runs).clone(), true),
