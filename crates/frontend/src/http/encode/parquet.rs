@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, IntervalUnit, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
@@ -26,6 +26,14 @@ pub(super) struct Parquet {
 
 impl Parquet {
     pub(super) fn new(schema: &SchemaRef) -> Result<Self> {
+        for field in schema.fields() {
+            if let Some(homeless) = homeless(field.data_type()) {
+                let column = field.name();
+                return Err(unsupported(format!(
+                    "column '{column}' has the type {homeless}, which Parquet cannot hold"
+                )));
+            }
+        }
         let fields = schema.fields().iter().zip(unique_names(schema.fields()));
         let fields = fields.map(|(field, name)| field.as_ref().clone().with_name(name)).collect::<Vec<_>>();
         let schema = Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()));
@@ -35,9 +43,7 @@ impl Parquet {
             .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
             .build();
         let writer = ArrowWriter::try_new(Vec::new(), Arc::clone(&schema), Some(properties)).map_err(|cause| {
-            Error::unsupported(format!("the result has a type that Parquet cannot hold: {cause}"))
-                .hint("cast the column to another type, or ask for Arrow")
-                .caused_by(cause)
+            unsupported(format!("the result has a type that Parquet cannot hold: {cause}")).caused_by(cause)
         })?;
         Ok(Self { schema, writer })
     }
@@ -71,4 +77,25 @@ impl Encoder for Parquet {
         out.append(self.writer.inner_mut());
         Ok(())
     }
+}
+
+/// The part of a type for which the Parquet writer panics, or fails only once rows come.
+fn homeless(data_type: &DataType) -> Option<&DataType> {
+    match data_type {
+        DataType::Union(..) | DataType::Interval(IntervalUnit::MonthDayNano) => Some(data_type),
+        DataType::List(item)
+        | DataType::LargeList(item)
+        | DataType::ListView(item)
+        | DataType::LargeListView(item)
+        | DataType::FixedSizeList(item, _)
+        | DataType::Map(item, _)
+        | DataType::RunEndEncoded(_, item) => homeless(item.data_type()),
+        DataType::Struct(fields) => fields.iter().find_map(|field| homeless(field.data_type())),
+        DataType::Dictionary(_, value) => homeless(value),
+        _ => None,
+    }
+}
+
+fn unsupported(message: String) -> Error {
+    Error::unsupported(message).hint("cast the column to VARCHAR, or ask for Arrow")
 }

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use arrow::datatypes::{IntervalUnit, UnionFields, UnionMode};
+
 use super::*;
 
 fn broken() -> Error {
@@ -102,17 +104,11 @@ async fn rows_leave_while_the_query_still_works() {
 
 #[test]
 fn a_type_without_room_in_the_format_is_refused_before_any_byte() {
-    let values = arrow::array::DurationSecondArray::from(vec![1]);
-    let runs = arrow::array::RunArray::<arrow::datatypes::Int32Type>::try_new(
-        &arrow::array::Int32Array::from(vec![1]),
-        &values,
-    )
-    .unwrap();
-    let union = arrow::datatypes::UnionFields::from_fields([Field::new("i", DataType::Int64, true)]);
-    let schema = SchemaRef::new(Schema::new(vec![
-        Field::new("r", arrow::array::Array::data_type(&runs).clone(), true),
-        Field::new("u", DataType::Union(union, arrow::datatypes::UnionMode::Sparse), true),
-    ]));
-    let error = encoder(&Format::Parquet, &schema).err().unwrap();
-    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    let union = UnionFields::from_fields([Field::new("i", DataType::Int64, true)]);
+    for inner in [DataType::Union(union, UnionMode::Sparse), DataType::Interval(IntervalUnit::MonthDayNano)] {
+        let schema = SchemaRef::new(Schema::new(vec![Field::new("c", DataType::new_list(inner, true), true)]));
+        let error = encoder(&Format::Parquet, &schema).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.message().starts_with("column 'c' has the type "), "{error}");
+    }
 }
