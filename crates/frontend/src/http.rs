@@ -5,6 +5,7 @@ pub mod authenticate;
 mod body;
 mod client;
 mod compression;
+mod documents;
 mod door;
 pub mod encode;
 mod idempotency;

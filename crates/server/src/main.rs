@@ -6,7 +6,7 @@ use tidemill_server::cli;
 
 fn main() -> ExitCode {
     match cli::runtime() {
-        Ok(runtime) => runtime.block_on(async { tokio::spawn(cli::run()).await.unwrap_or(ExitCode::FAILURE) }),
+        Ok(runtime) => runtime.block_on(cli::run()),
         Err(error) => cli::cannot_start(&error),
     }
 }

@@ -135,7 +135,7 @@ pub async fn authenticate(State(gate): State<Gate>, mut request: Request, next: 
         Err(error) => {
             let challenge = error.kind() == ErrorKind::Unauthenticated;
             let mut response = (gate.0.respond)(error, None);
-            if challenge {
+            if challenge && !response.headers().contains_key(WWW_AUTHENTICATE) {
                 let headers = response.headers_mut();
                 headers
                     .append(WWW_AUTHENTICATE, HeaderValue::from_static(r#"Basic realm="tidemill", charset="UTF-8""#));

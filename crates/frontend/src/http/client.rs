@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use tidemill_engine::auth::Principal;
 use tidemill_engine::units::Span;
 use tidemill_engine::{Error, Origin, QueryId};
@@ -42,6 +42,17 @@ pub(crate) struct Preference {
     pub(crate) respond_async: bool,
     /// `wait=10`
     pub(crate) wait: Option<Duration>,
+}
+
+impl Preference {
+    /// The value of `Preference-Applied`.
+    pub(crate) fn applied(self) -> Option<HeaderValue> {
+        match (self.respond_async, self.wait) {
+            (true, _) => Some(HeaderValue::from_static("respond-async")),
+            (false, Some(wait)) => HeaderValue::from_str(&format!("wait={}", wait.as_secs())).ok(),
+            (false, None) => None,
+        }
+    }
 }
 
 impl Client {

@@ -8,15 +8,19 @@ use utoipa_axum::routes;
 use super::door::Door;
 use super::problem::Problem;
 
+mod catalogs;
+mod explain;
 mod health;
+pub(super) mod openapi;
 pub(super) mod queries;
 mod query;
+mod server;
 mod sessions;
 mod validate;
 
 /// All routes.
 pub(super) fn all(door: &Door) -> Router {
-    let (router, _description) = OpenApiRouter::new()
+    let (router, description) = OpenApiRouter::with_openapi(openapi::frame())
         .routes(routes!(query::post, query::get))
         .routes(routes!(queries::list))
         .routes(routes!(queries::get, queries::cancel))
@@ -27,12 +31,23 @@ pub(super) fn all(door: &Door) -> Router {
         .routes(routes!(sessions::get, sessions::change, sessions::close))
         .routes(routes!(sessions::heartbeat))
         .routes(routes!(validate::post))
+        .routes(routes!(explain::post))
+        .routes(routes!(catalogs::list))
+        .routes(routes!(catalogs::get))
+        .routes(routes!(catalogs::schemas))
+        .routes(routes!(catalogs::schema))
+        .routes(routes!(catalogs::tables))
+        .routes(routes!(catalogs::table))
+        .routes(routes!(server::functions))
+        .routes(routes!(server::nodes))
+        .routes(routes!(server::me))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(health::healthz))
         .routes(routes!(health::version))
         .routes(routes!(health::metrics))
         .split_for_parts();
+    let router = if door.config.openapi { router.merge(openapi::routes(&description)) } else { router };
     router.with_state(door.clone())
 }
 

@@ -15,11 +15,13 @@ use tidemill_engine::{Error, QueryId, QueryInfo, QueryRequest, QueryState, Sessi
 use utoipa::IntoParams;
 
 use crate::http::client::{self, Client};
+use crate::http::documents::{PlanText, ProfileText, QueryPage, QueryStatus};
 use crate::http::door::Door;
 use crate::http::path::PathParams;
 use crate::http::problem::Problem;
 use crate::http::query_string::QueryString;
 use crate::http::respond::{self, Wanted};
+use crate::http::routes::openapi::Failures;
 
 mod events;
 pub(crate) mod result;
@@ -117,8 +119,8 @@ pub(crate) struct GetParams {
 /// List queries, newest first: one's own; all, for an admin.
 #[utoipa::path(get, path = "/v1/queries", tag = "queries", params(ListParams),
     responses(
-        (status = 200, description = "A page of queries"),
-        (status = "default", description = "Why not", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "A page of queries", body = QueryPage),
+        Failures,
     ))]
 pub(crate) async fn list(
     State(door): State<Door>,
@@ -139,8 +141,8 @@ pub(crate) async fn list(
 #[utoipa::path(get, path = "/v1/queries/{id}", tag = "queries",
     params(("id" = String, Path, description = "The query's id"), GetParams),
     responses(
-        (status = 200, description = "The query now"),
-        (status = "default", description = "Why not", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "The query now", content((QueryStatus = "application/json"), (String = "text/event-stream"))),
+        Failures,
     ))]
 pub(crate) async fn get(
     State(door): State<Door>,
@@ -167,9 +169,9 @@ pub(crate) async fn get(
 /// A query that has ended stays as it ended.
 #[utoipa::path(delete, path = "/v1/queries/{id}", tag = "queries", params(("id" = String, Path, description = "The query's id")),
     responses(
-        (status = 200, description = "It had ended already"),
-        (status = 202, description = "It will end in a moment"),
-        (status = "default", description = "Why not", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "It had ended already", body = QueryStatus),
+        (status = 202, description = "It will end in a moment", body = QueryStatus),
+        Failures,
     ))]
 pub(crate) async fn cancel(
     State(door): State<Door>,
@@ -187,8 +189,8 @@ pub(crate) async fn cancel(
 /// The plans of a query, as text or as JSON.
 #[utoipa::path(get, path = "/v1/queries/{id}/plan", tag = "queries", params(("id" = String, Path, description = "The query's id")),
     responses(
-        (status = 200, description = "The logical and the physical plan"),
-        (status = "default", description = "Why not", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "The logical and the physical plan", content((String = "text/plain"), (PlanText = "application/json"))),
+        Failures,
     ))]
 pub(crate) async fn plan(
     State(door): State<Door>,
@@ -207,8 +209,8 @@ pub(crate) async fn plan(
 /// The plan of a query with what its operators did, as text or as JSON.
 #[utoipa::path(get, path = "/v1/queries/{id}/profile", tag = "queries", params(("id" = String, Path, description = "The query's id")),
     responses(
-        (status = 200, description = "The physical plan with metrics"),
-        (status = "default", description = "Why not", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "The physical plan with metrics", content((String = "text/plain"), (ProfileText = "application/json"))),
+        Failures,
     ))]
 pub(crate) async fn profile(
     State(door): State<Door>,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Deserialize;
 use tidemill_engine::{QueryRequest, Session};
@@ -12,6 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::http::body::QueryBody;
 use crate::http::client::Client;
+use crate::http::documents::QueryStatus;
 use crate::http::door::Door;
 use crate::http::idempotency;
 use crate::http::negotiate::{FormatOptions, Header, Numbers, Rows};
@@ -19,6 +20,7 @@ use crate::http::problem::Problem;
 use crate::http::query_string::QueryString;
 use crate::http::respond::{self, Wanted};
 use crate::http::routes::{queries, validate};
+use crate::http::routes::openapi::{Failures, Rows as RowsResponse, StatementFailures};
 
 /// How a response is wanted, in the URL of a POST.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
@@ -74,16 +76,22 @@ pub(crate) struct GetParams {
 }
 
 /// Run a statement.
-#[utoipa::path(post, path = "/v1/query", tag = "query", params(ResultParams),
+#[utoipa::path(post, path = "/v1/query", tag = "query",
+    params(ResultParams,
+        ("Prefer" = Option<String>, Header, description = "`respond-async`, or `wait=10`: seconds to wait for the result"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Requests with the same key run once"),
+        ("X-Query-Id" = Option<String>, Header, description = "The query's id, a new UUID of version 7"),
+        ("traceparent" = Option<String>, Header, description = "The W3C trace that the request belongs to"),
+    ),
     request_body(content(
         (QueryBody = "application/json"),
         (String = "application/sql", example = "SELECT 1 AS one"),
         (String = "text/plain", example = "SELECT 1 AS one"),
     )),
     responses(
-        (status = 200, description = "The result, in the format of `Accept` or `format`"),
-        (status = 202, description = "The query runs in the background; `Location` says where to look"),
-        (status = "default", description = "Why not", body = Problem, content_type = "application/problem+json"),
+        RowsResponse,
+        (status = 202, description = "The query runs in the background; `Location` says where to look", body = QueryStatus),
+        Failures, StatementFailures,
     ))]
 pub(crate) async fn post(
     State(door): State<Door>,
@@ -106,11 +114,12 @@ pub(crate) async fn post(
     }
     match (client.preference.respond_async, wait) {
         (false, None) => run(&session, request, &wanted, &client).await,
-        (respond_async, wait) => {
+        (_, wait) => {
             let wait = wait.unwrap_or_default();
             let mut response = queries::submit(&door, &session, request, &wanted, &client, wait).await?;
-            let applied = if respond_async { "respond-async" } else { "wait" };
-            response.headers_mut().insert("preference-applied", HeaderValue::from_static(applied));
+            if let Some(applied) = client.preference.applied() {
+                response.headers_mut().insert("preference-applied", applied);
+            }
             Ok(response)
         }
     }
@@ -121,8 +130,8 @@ pub(crate) async fn post(
 /// A statement that writes is refused, so that a link can change nothing.
 #[utoipa::path(get, path = "/v1/query", tag = "query", params(GetParams),
     responses(
-        (status = 200, description = "The result, in the format of `Accept` or `format`"),
-        (status = "default", description = "Why not", body = Problem, content_type = "application/problem+json"),
+        RowsResponse,
+        Failures, StatementFailures,
     ))]
 pub(crate) async fn get(
     State(door): State<Door>,

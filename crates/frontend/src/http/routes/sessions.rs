@@ -16,9 +16,11 @@ use utoipa::ToSchema;
 
 use crate::http::body::{JsonBody, setting_text};
 use crate::http::client::Client;
+use crate::http::documents::{SessionPage, SessionStatus};
 use crate::http::door::Door;
 use crate::http::path::PathParams;
 use crate::http::problem::Problem;
+use crate::http::routes::openapi::Failures;
 
 /// What a new session begins with.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -51,8 +53,8 @@ pub(crate) struct SessionList {
 /// Open a session.
 #[utoipa::path(post, path = "/v1/sessions", tag = "sessions", request_body = NewSession,
     responses(
-        (status = 201, description = "It is open; `Location` says where"),
-        (status = "default", description = "Why not", body = Problem, content_type = "application/problem+json"),
+        (status = 201, description = "It is open; `Location` says where", body = SessionStatus),
+        Failures,
     ))]
 pub(crate) async fn open(
     State(door): State<Door>,
@@ -76,8 +78,8 @@ pub(crate) async fn open(
 /// List open sessions: one's own; all, for an admin.
 #[utoipa::path(get, path = "/v1/sessions", tag = "sessions",
     responses(
-        (status = 200, description = "Open sessions, oldest first"),
-        (status = "default", description = "Why not", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "Open sessions, oldest first", body = SessionPage),
+        Failures,
     ))]
 pub(crate) async fn list(State(door): State<Door>, client: Client) -> Json<SessionList> {
     Json(SessionList { sessions: door.engine.sessions().list(&client.principal) })
@@ -86,8 +88,8 @@ pub(crate) async fn list(State(door): State<Door>, client: Client) -> Json<Sessi
 /// Look at a session.
 #[utoipa::path(get, path = "/v1/sessions/{id}", tag = "sessions", params(("id" = String, Path, description = "The session's id")),
     responses(
-        (status = 200, description = "The session"),
-        (status = "default", description = "Why not", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "The session", body = SessionStatus),
+        Failures,
     ))]
 pub(crate) async fn get(
     State(door): State<Door>,
@@ -101,8 +103,8 @@ pub(crate) async fn get(
 #[utoipa::path(patch, path = "/v1/sessions/{id}", tag = "sessions", params(("id" = String, Path, description = "The session's id")),
     request_body = SessionChange,
     responses(
-        (status = 200, description = "The session, changed"),
-        (status = "default", description = "Why not", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "The session, changed", body = SessionStatus),
+        Failures,
     ))]
 pub(crate) async fn change(
     State(door): State<Door>,
@@ -118,8 +120,8 @@ pub(crate) async fn change(
 /// Keep an idle session open.
 #[utoipa::path(post, path = "/v1/sessions/{id}/heartbeat", tag = "sessions", params(("id" = String, Path, description = "The session's id")),
     responses(
-        (status = 200, description = "The session, with the time at which it closes unless it is used"),
-        (status = "default", description = "Why not", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "The session, with the time at which it closes unless it is used", body = SessionStatus),
+        Failures,
     ))]
 pub(crate) async fn heartbeat(
     State(door): State<Door>,
@@ -133,7 +135,7 @@ pub(crate) async fn heartbeat(
 #[utoipa::path(delete, path = "/v1/sessions/{id}", tag = "sessions", params(("id" = String, Path, description = "The session's id")),
     responses(
         (status = 204, description = "It is closed"),
-        (status = "default", description = "Why not", body = Problem, content_type = "application/problem+json"),
+        Failures,
     ))]
 pub(crate) async fn close(
     State(door): State<Door>,

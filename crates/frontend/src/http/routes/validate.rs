@@ -16,6 +16,7 @@ use crate::http::door::Door;
 use crate::http::encode::{ColumnInfo, sql_type};
 use crate::http::problem::Problem;
 use crate::http::routes::query;
+use crate::http::routes::openapi::{Failures, StatementFailures};
 
 /// What planning says of a statement.
 #[derive(Debug, Serialize, ToSchema)]
@@ -69,7 +70,7 @@ impl From<Validation> for ValidationDocument {
     request_body(content((QueryBody = "application/json"), (String = "application/sql"), (String = "text/plain"))),
     responses(
         (status = 200, description = "It can be planned", body = ValidationDocument),
-        (status = "default", description = "Why not", body = Problem, content_type = "application/problem+json"),
+        Failures, StatementFailures,
     ))]
 pub(crate) async fn post(State(door): State<Door>, client: Client, body: QueryBody) -> Result<Response, Problem> {
     let session = query::session(&door, &client, body.session_id.as_deref())?;

@@ -17,13 +17,14 @@ use utoipa::IntoParams;
 use super::parse;
 use crate::http::client::Client;
 use crate::http::door::Door;
-use crate::http::encode::{Cost, EncodedStream, Labels, ResultDocument, encode_stream};
+use crate::http::encode::{Cost, EncodedStream, Labels, encode_stream};
 use crate::http::negotiate::{Codec, Format, FormatOptions, Header, NotANumber, Numbers, Rows};
 use crate::http::path::PathParams;
 use crate::http::problem::Problem;
 use crate::http::query_string::QueryString;
 use crate::http::respond::range::{self, ByteRange};
 use crate::http::respond::{self, Wanted};
+use crate::http::routes::openapi::{Failures, Rows as RowsResponse, StatementFailures};
 
 /// How the engine compresses the parts of kept results.
 const STORED_CODEC: Codec = Codec::Zstd;
@@ -111,11 +112,11 @@ impl ResultParams {
     params(("id" = String, Path, description = "The query's id"), ResultParams,
         ("Range" = Option<String>, Header, description = "Bytes of a Parquet or Arrow file")),
     responses(
-        (status = 200, description = "The rows, in the format of `Accept` or `format`", body = ResultDocument),
+        RowsResponse,
         (status = 206, description = "The bytes of the range"),
+        Failures, StatementFailures,
         (status = 409, description = "The query is still running", body = Problem, content_type = "application/problem+json"),
         (status = 416, description = "The range holds no byte", body = Problem, content_type = "application/problem+json"),
-        (status = "default", description = "Why not", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn get(
     State(door): State<Door>,
