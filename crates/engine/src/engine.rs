@@ -166,6 +166,8 @@ impl Engine {
                 handle.set_result(result.info());
             }
             stream.settle(kept.map(drop));
+            // Dropping the stream cancels a query that has not ended.
+            handle.ended().await;
         });
         Ok(id)
     }
