@@ -125,7 +125,9 @@ impl<S: Send + Sync> FromRequest<S> for QueryBody {
         }
         let sql = String::from_utf8(bytes.to_vec()).map_err(|error| {
             let at = error.utf8_error().valid_up_to();
-            Problem::of_statement(&Error::invalid(format!("the SQL text is not UTF-8 at byte {at}")).about(Subject::Syntax))
+            Problem::of_statement(
+                &Error::invalid(format!("the SQL text is not UTF-8 at byte {at}")).about(Subject::Syntax),
+            )
         })?;
         Ok(Self { sql, ..Self::default() })
     }

@@ -83,7 +83,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Client {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
         let principal = parts.extensions.get::<Principal>().cloned();
-        let principal = principal.ok_or_else(|| Problem::of_path(&Error::internal("a route without authentication")))?;
+        let principal =
+            principal.ok_or_else(|| Problem::of_path(&Error::internal("a route without authentication")))?;
         let headers = &parts.headers;
         let bad = |error: Error| Problem::of_statement(&error);
         let query_id = text(headers, "x-query-id").map(str::parse).transpose().map_err(bad)?;

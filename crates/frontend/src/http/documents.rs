@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use utoipa::ToSchema;
 
+#[cfg(test)]
+mod tests;
+
 /// A query at one moment.
 #[derive(ToSchema)]
 pub(crate) struct QueryStatus {

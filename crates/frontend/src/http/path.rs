@@ -16,8 +16,8 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for PathPar
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let decoded = axum::extract::Path::<T>::from_request_parts(parts, state).await;
-        decoded.map(|path| Self(path.0)).map_err(|rejection| {
-            Problem::new(StatusCode::BAD_REQUEST, "INVALID_REQUEST", rejection.body_text())
-        })
+        decoded
+            .map(|path| Self(path.0))
+            .map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, "INVALID_REQUEST", rejection.body_text()))
     }
 }

@@ -18,7 +18,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for QueryString<T>
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let decoded = axum::extract::Query::<T>::from_request_parts(parts, state).await;
         decoded.map(|query| Self(query.0)).map_err(|rejection: QueryRejection| {
-            Problem::of_statement(&Error::invalid(rejection.body_text()).about(Subject::Parameter))
+            // The reason itself, without axum's words before it.
+            let text = rejection.body_text();
+            let reason = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
+            let error = Error::invalid(format!("the query string can not be used: {reason}"));
+            Problem::of_statement(&error.about(Subject::Parameter))
         })
     }
 }

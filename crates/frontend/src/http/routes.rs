@@ -2,6 +2,7 @@
 
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
+use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -20,7 +21,14 @@ mod validate;
 
 /// All routes.
 pub(super) fn all(door: &Door) -> Router {
-    let (router, description) = OpenApiRouter::with_openapi(openapi::frame())
+    let (router, description) = described();
+    let router = if door.config.openapi { router.merge(openapi::routes(&description)) } else { router };
+    router.with_state(door.clone())
+}
+
+/// The routes of the interface, with their description.
+fn described() -> (Router<Door>, OpenApi) {
+    OpenApiRouter::with_openapi(openapi::frame())
         .routes(routes!(query::post, query::get))
         .routes(routes!(queries::list))
         .routes(routes!(queries::get, queries::cancel))
@@ -46,9 +54,7 @@ pub(super) fn all(door: &Door) -> Router {
         .routes(routes!(health::healthz))
         .routes(routes!(health::version))
         .routes(routes!(health::metrics))
-        .split_for_parts();
-    let router = if door.config.openapi { router.merge(openapi::routes(&description)) } else { router };
-    router.with_state(door.clone())
+        .split_for_parts()
 }
 
 /// 405; axum adds `Allow`.

@@ -82,7 +82,11 @@ pub(crate) fn unsatisfiable(total: u64) -> Response {
 }
 
 /// The bytes from `first` to `last` of a document that is made from its beginning.
-pub(crate) fn cut(chunks: impl Stream<Item = io::Result<Bytes>> + Send + Unpin + 'static, first: u64, last: u64) -> Body {
+pub(crate) fn cut(
+    chunks: impl Stream<Item = io::Result<Bytes>> + Send + Unpin + 'static,
+    first: u64,
+    last: u64,
+) -> Body {
     let rest = stream::try_unfold((chunks, first, last - first + 1), |(mut chunks, mut skip, left)| async move {
         while left > 0
             && let Some(mut chunk) = chunks.next().await.transpose()?

@@ -18,6 +18,9 @@ use crate::http::encode::ResultDocument;
 use crate::http::negotiate::Format;
 use crate::http::problem::{PROBLEM_JSON, Problem};
 
+#[cfg(test)]
+mod tests;
+
 /// The page may run its own script, and call this server; nothing else.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";

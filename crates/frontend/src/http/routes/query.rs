@@ -19,8 +19,8 @@ use crate::http::negotiate::{FormatOptions, Header, Numbers, Rows};
 use crate::http::problem::Problem;
 use crate::http::query_string::QueryString;
 use crate::http::respond::{self, Wanted};
-use crate::http::routes::{queries, validate};
 use crate::http::routes::openapi::{Failures, Rows as RowsResponse, StatementFailures};
+use crate::http::routes::{queries, validate};
 
 /// How a response is wanted, in the URL of a POST.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
@@ -41,7 +41,8 @@ pub(crate) struct ResultParams {
 
 impl ResultParams {
     pub(crate) fn wanted(&self, body: &QueryBody, headers: &HeaderMap) -> Result<Wanted, Problem> {
-        let own = FormatOptions { rows: self.rows, numbers: self.numbers, header: self.header, ..FormatOptions::default() };
+        let own =
+            FormatOptions { rows: self.rows, numbers: self.numbers, header: self.header, ..FormatOptions::default() };
         let options = body.format_options.unwrap_or_default().or(own);
         let name = body.format.as_deref().or(self.format.as_deref());
         Wanted::new(name, headers, options, self.download)
@@ -128,23 +129,21 @@ pub(crate) async fn post(
 /// Run a statement that only reads.
 ///
 /// A statement that writes is refused, so that a link can change nothing.
-#[utoipa::path(get, path = "/v1/query", tag = "query", params(GetParams),
-    responses(
-        RowsResponse,
-        Failures, StatementFailures,
-    ))]
+#[utoipa::path(
+    get,
+    path = "/v1/query",
+    tag = "query",
+    params(GetParams),
+    responses(RowsResponse, Failures, StatementFailures,)
+)]
 pub(crate) async fn get(
     State(door): State<Door>,
     QueryString(params): QueryString<GetParams>,
     client: Client,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let options = FormatOptions {
-        rows: params.rows,
-        numbers: params.numbers,
-        header: params.header,
-        ..FormatOptions::default()
-    };
+    let options =
+        FormatOptions { rows: params.rows, numbers: params.numbers, header: params.header, ..FormatOptions::default() };
     let wanted = Wanted::new(params.format.as_deref(), &headers, options, params.download)?;
     let body = QueryBody {
         sql: params.sql,

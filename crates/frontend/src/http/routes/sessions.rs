@@ -152,18 +152,18 @@ fn find(door: &Door, client: &Client, id: &str) -> Result<Arc<Session>, Problem>
 
 /// Changes all settings or, on an error, none.
 fn change_settings(session: &Session, settings: &BTreeMap<String, Value>) -> Result<(), Error> {
-    let mut before = Vec::with_capacity(settings.len());
-    for (name, value) in settings {
-        let changed = session.setting(name).and_then(|old| {
-            before.push((name, old));
-            match value {
-                Value::Null => session.reset(name),
-                value => session.set(name, &setting_text(name, value)?),
-            }
-        });
+    let before = session.info().settings;
+    for (done, (name, value)) in settings.iter().enumerate() {
+        let changed = match value {
+            Value::Null => session.reset(name),
+            value => setting_text(name, value).and_then(|text| session.set(name, &text)),
+        };
         if let Err(error) = changed {
-            for (name, old) in before.iter().rev() {
-                session.set(name, old)?;
+            for name in settings.keys().take(done) {
+                match before.get(&name.to_ascii_lowercase()) {
+                    Some(old) => session.set(name, old)?,
+                    None => session.reset(name)?,
+                }
             }
             return Err(error);
         }

@@ -15,8 +15,8 @@ use crate::http::client::Client;
 use crate::http::door::Door;
 use crate::http::encode::{ColumnInfo, sql_type};
 use crate::http::problem::Problem;
-use crate::http::routes::query;
 use crate::http::routes::openapi::{Failures, StatementFailures};
+use crate::http::routes::query;
 
 /// What planning says of a statement.
 #[derive(Debug, Serialize, ToSchema)]
@@ -49,10 +49,8 @@ pub(crate) struct ParameterInfo {
 
 impl From<Validation> for ValidationDocument {
     fn from(validation: Validation) -> Self {
-        let parameter = |(name, data_type): (String, Option<_>)| ParameterInfo {
-            name,
-            sql_type: data_type.as_ref().map(sql_type),
-        };
+        let parameter =
+            |(name, data_type): (String, Option<_>)| ParameterInfo { name, sql_type: data_type.as_ref().map(sql_type) };
         Self {
             kind: validation.kind.name(),
             schema: ColumnInfo::all(&validation.schema),

@@ -96,11 +96,10 @@ impl ResultParams {
     fn extent(&self) -> Result<Extent, Error> {
         match (self.part, self.offset, self.limit) {
             (Some(part), None, None) => Ok(Extent::Part(part)),
-            (None, offset, limit) => {
-                Ok(Extent::Page { offset: offset.unwrap_or(0), limit: limit.unwrap_or(u64::MAX) })
+            (None, offset, limit) => Ok(Extent::Page { offset: offset.unwrap_or(0), limit: limit.unwrap_or(u64::MAX) }),
+            (Some(_), _, _) => {
+                Err(Error::invalid("part can not be used together with offset and limit").about(Subject::Parameter))
             }
-            (Some(_), _, _) => Err(Error::invalid("part can not be used together with offset and limit")
-                .about(Subject::Parameter)),
         }
     }
 }
@@ -232,9 +231,10 @@ impl Fetch<'_> {
 
     fn document(&self) -> Result<EncodedStream, Problem> {
         let labels = Labels { query_id: Some(self.result.id()), trace_id: self.client.trace_id() };
-        let encoded = self.extent.rows(&self.result).and_then(|rows| {
-            encode_stream(rows, &self.result.schema(), &self.wanted.format, labels, || None)
-        });
+        let encoded = self
+            .extent
+            .rows(&self.result)
+            .and_then(|rows| encode_stream(rows, &self.result.schema(), &self.wanted.format, labels, || None));
         encoded.map_err(|error| self.client.path_problem(&error))
     }
 }
