@@ -9,7 +9,7 @@ use super::{Problem, cancelled};
 impl Problem {
     /// The problem with this query, as history tells it.
     pub(crate) fn recorded(error: &ErrorInfo, id: QueryId) -> Self {
-        let status = status(&error.code);
+        let status = status(&error.code, &error.sqlstate);
         let detail = match status {
             StatusCode::INTERNAL_SERVER_ERROR => "the server failed; its log says why",
             _ => &error.message,
@@ -26,13 +26,15 @@ impl Problem {
 }
 
 /// The status that the error had when it happened; the test holds this table to the one of kinds.
-fn status(code: &str) -> StatusCode {
+fn status(code: &str, sqlstate: &str) -> StatusCode {
     match code {
-        "ALREADY_EXISTS" | "QUERY_EXISTS" | "IDEMPOTENCY_CONFLICT" => StatusCode::CONFLICT,
+        "ALREADY_EXISTS" | "QUERY_EXISTS" | "IDEMPOTENCY_CONFLICT" | "RESULT_NOT_READY" | "DEPENDENTS_EXIST" => {
+            StatusCode::CONFLICT
+        }
         "UNAUTHENTICATED" => StatusCode::UNAUTHORIZED,
         "FORBIDDEN" | "READ_ONLY" => StatusCode::FORBIDDEN,
         "UNSUPPORTED" => StatusCode::NOT_IMPLEMENTED,
-        "DATA_ERROR" | "RESULT_TOO_LARGE" => StatusCode::UNPROCESSABLE_ENTITY,
+        "RESULT_TOO_LARGE" => StatusCode::UNPROCESSABLE_ENTITY,
         "CANCELLED" => cancelled(),
         "TIMEOUT" => StatusCode::GATEWAY_TIMEOUT,
         "TOO_MANY_REQUESTS" => StatusCode::TOO_MANY_REQUESTS,
@@ -41,6 +43,8 @@ fn status(code: &str) -> StatusCode {
         "STORAGE_ERROR" => StatusCode::BAD_GATEWAY,
         "SYNTAX_ERROR" | "AMBIGUOUS_COLUMN" => StatusCode::BAD_REQUEST,
         code if code.starts_with("INVALID_") || code.ends_with("NOT_FOUND") => StatusCode::BAD_REQUEST,
+        // Class 22 is what PostgreSQL calls data exceptions, whatever their code.
+        _ if sqlstate.starts_with("22") => StatusCode::UNPROCESSABLE_ENTITY,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -82,6 +86,10 @@ mod tests {
             Some(Subject::ResultSize),
             Some(Subject::ReadOnly),
             Some(Subject::Key),
+            Some(Subject::Result),
+            Some(Subject::Dependents),
+            Some(Subject::Overflow),
+            Some(Subject::ZeroDivision),
         ];
         for kind in kinds {
             for subject in subjects {

@@ -147,7 +147,8 @@ async fn open(door: &Door, id: QueryId, client: &Client) -> Result<SpooledResult
     let query = query.map_err(|error| client.path_problem(&error))?;
     if !query.state.is_final() {
         let detail = format!("query {id} is still {}", query.state.name());
-        let problem = Problem::new(StatusCode::CONFLICT, "QUERY_RUNNING", detail).traced(client.trace_id().as_deref());
+        let problem =
+            Problem::new(StatusCode::CONFLICT, "RESULT_NOT_READY", detail).traced(client.trace_id().as_deref());
         let hint = Some(format!("GET /v1/queries/{id}?wait=30s answers when its state changes"));
         return Err(Problem { hint, retryable: true, retry_after_ms: Some(1000), ..problem });
     }
