@@ -12,13 +12,15 @@ use std::time::Duration;
 use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
+use axum::http::header::EXPECT;
 use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt;
 use tidemill_engine::error::{Error, ErrorKind};
 use tidemill_engine::units::{ByteSize, Span};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::Respond;
 use crate::config::HttpConfig;
@@ -30,6 +32,9 @@ pub(super) struct BodyLimits {
     read_timeout: Duration,
     respond: Respond,
 }
+
+/// How long a client that sends too much may go on before it is answered.
+const DISCARD_TIME: Duration = Duration::from_secs(5);
 
 const WITHIN: u8 = 0;
 const TOO_LARGE: u8 = 1;
@@ -57,6 +62,11 @@ impl BodyLimits {
 /// Middleware: answers 413 to a body that is too large and 408 to one that is too slow.
 pub(super) async fn limit_body(State(limits): State<BodyLimits>, request: Request, next: Next) -> Response {
     if request.body().size_hint().lower() > limits.max_bytes {
+        // Who expects an answer before the body gets one; another would see a reset connection instead of the answer if the
+        // bytes that it goes on to send were left unread.
+        if !request.headers().contains_key(EXPECT) {
+            discard(request.into_body()).await;
+        }
         return limits.too_large();
     }
     if request.body().is_end_stream() {
@@ -78,6 +88,12 @@ pub(super) async fn limit_body(State(limits): State<BodyLimits>, request: Reques
         TOO_SLOW => limits.too_slow(),
         _ => response,
     }
+}
+
+/// Reads a body away, for a moment.
+async fn discard(mut body: Body) {
+    // Time may run out: then the client has been told to stop by all the means there are.
+    let _ = timeout(DISCARD_TIME, async { while let Some(Ok(_)) = body.frame().await {} }).await;
 }
 
 struct Bounded {
