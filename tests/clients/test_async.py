@@ -92,7 +92,7 @@ def test_server_sent_events(demo):
 def test_a_failed_query_says_why(demo):
     status = demo.submit("SELECT 1 / (value - 5) AS x FROM generate_series(1, 10) g(value)")
     done = demo.wait_for_state(status["id"], "failed")
-    assert done["error"]["code"] == "DATA_ERROR" and not done["error"]["retryable"]
+    assert done["error"]["code"] == "DIVISION_BY_ZERO" and not done["error"]["retryable"]
     result = demo.http.get(demo.url(f"/v1/queries/{status['id']}/result"))
     assert result.status_code >= 400 and result.headers["Content-Type"].startswith("application/problem+json")
 

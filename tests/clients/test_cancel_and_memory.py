@@ -55,11 +55,11 @@ def test_a_client_that_stops_reading_and_leaves(fresh):
 
 def test_spilling_leaves_no_file(serve):
     with serve(*SMALL_MEMORY) as server:
-        sql = """SELECT count(*), max(pad) FROM (
+        sql = """SELECT count(*), max(pad), max(r) FROM (
             SELECT repeat('x', 30) AS pad, row_number() OVER (ORDER BY (value * 7919) % 1000003) AS r FROM generate_series(1, 3000000) g(value)) t"""
         response = server.post(sql)
         assert response.status_code == 200, response.text
-        assert response.json()["rows"] == [[3000000, "x" * 30]]
+        assert response.json()["rows"] == [[3000000, "x" * 30, 3000000]]
         assert server.status(response.headers["X-Query-Id"])["progress"]["spilled_bytes"] > 0
         server.at_rest()
 

@@ -181,6 +181,6 @@ def test_polars_and_duckdb_read_the_arrow_stream(demo):
     import duckdb
     import polars
 
-    table = demo.table(SQL)
-    assert polars.from_arrow(table)["i"].sum() == ROWS * (ROWS + 1) // 2
-    assert duckdb.sql("SELECT count(*) FROM table WHERE s IS NULL").fetchone() == (ROWS // 10,)
+    answer = demo.table(SQL)
+    assert polars.from_arrow(answer)["i"].sum() == ROWS * (ROWS + 1) // 2
+    assert duckdb.sql("SELECT count(*) FROM answer WHERE s IS NULL").fetchone() == (ROWS // 10,)

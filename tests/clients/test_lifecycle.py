@@ -81,6 +81,8 @@ def test_tls_works_and_plain_http_does_not(tmp_path):
     cert, key = certificate(tmp_path, "one")
     arguments = ["--set", f"http.tls.cert={cert}", "--set", f"http.tls.key={key}"]
     with serving(tmp_path / "data", *arguments, scheme="https") as server:
+        # The environment's CA bundle would win over the session's.
+        server.http.trust_env = False
         server.http.verify = str(cert)
         assert server.value("SELECT 1") == 1
         with pytest.raises(requests.exceptions.SSLError):

@@ -111,7 +111,7 @@ ERRORS = [
     ("SET no_such_setting = 1", 400, "SETTING_NOT_FOUND"),
     ("SET priority = 'urgent'", 400, "INVALID_SETTING"),
     ("EXECUTE nope", 400, "PREPARED_STATEMENT_NOT_FOUND"),
-    ("SELECT 1 / 0", 422, "DATA_ERROR"),
+    ("SELECT 1 / 0", 422, "DIVISION_BY_ZERO"),
     ("SELECT CAST(s AS INT) FROM (VALUES ('x')) t(s)", 422, "DATA_ERROR"),
     ("CREATE SCHEMA public", 409, "ALREADY_EXISTS"),
     ("KILL QUERY '01890a5d-ac96-774b-bcce-b302099a8057'", None, "QUERY_NOT_FOUND"),
