@@ -1,0 +1,154 @@
+"""Measures a release build: size, start-up, latency of SELECT 1, and TPC-H beside DataFusion and DuckDB in one run.
+
+Each engine answers each query in turn, on the same Parquet files, with the same number of threads; the medians and their
+ratios are what to look at, since machines are noisy. Results travel as Arrow: to Tidemill's client over HTTP, to the
+others' caller in process.
+"""
+
+import argparse
+import http.client
+import math
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+CACHE = pathlib.Path.home() / ".cache" / "tidemill" / "bench"
+BINARY = pathlib.Path(os.environ["TIDEMILL_BIN"])
+TABLES = ["customer", "lineitem", "nation", "orders", "part", "partsupp", "region", "supplier"]
+SMALL_QUERIES = 2000
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--scale", type=float, default=1, help="the scale factor of TPC-H")
+    arguments.add_argument("--repeats", type=int, default=3)
+    options = arguments.parse_args()
+    data = generate(options.scale)
+    print(f"binary    {BINARY.stat().st_size / 1e6:.0f} MB")
+    with tempfile.TemporaryDirectory() as folder:
+        server = Tidemill(data, pathlib.Path(folder))
+        try:
+            print(f"start-up  {server.started * 1e3:.0f} ms to listening, {server.ready * 1e3:.0f} ms to the first answer")
+            times = sorted(seconds(server, "SELECT 1") for _ in range(SMALL_QUERIES))
+            print(f"SELECT 1  p50 {at(times, 50):.2f} ms, p99 {at(times, 99):.2f} ms, of {SMALL_QUERIES} on one connection")
+            compare([server, DataFusion(data), DuckDB(data)], options)
+        finally:
+            server.stop()
+
+
+def generate(scale: float) -> pathlib.Path:
+    """The TPC-H tables as Parquet, made once."""
+    data = CACHE / f"tpch-{scale:g}"
+    if not (data / "complete").exists():
+        data.mkdir(parents=True, exist_ok=True)
+        tool = pathlib.Path(sys.executable).with_name("tpchgen-cli")
+        subprocess.run([tool, "-s", f"{scale:g}", "--format", "parquet", "--output-dir", data], check=True)
+        (data / "complete").touch()
+    return data
+
+
+def at(times: list[float], percent: int) -> float:
+    return times[min(len(times) * percent // 100, len(times) - 1)] * 1e3
+
+
+class Tidemill:
+    name = "tidemill"
+
+    def __init__(self, data: pathlib.Path, folder: pathlib.Path) -> None:
+        config = folder / "bench.toml"
+        config.write_text(f'[catalogs.tpch.schemas.public]\nlocation = "{data}"\n[settings]\ncatalog = "tpch"\n')
+        command = [BINARY, "serve", "--config", config, "--http", "127.0.0.1:0", "--data-dir", folder / "data"]
+        began = time.perf_counter()
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        for line in self.process.stdout:
+            if line.startswith("listening door=http"):
+                break
+        else:
+            sys.exit("the server ended before it listened")
+        self.started = time.perf_counter() - began
+        self.connection = http.client.HTTPConnection(line.split("address=")[1].strip(), timeout=600)
+        self.run("SELECT 1")
+        self.ready = time.perf_counter() - began
+
+    def run(self, sql: str) -> None:
+        headers = {"Content-Type": "application/sql", "Accept": "application/vnd.apache.arrow.stream"}
+        self.connection.request("POST", "/v1/query", sql.encode(), headers)
+        response = self.connection.getresponse()
+        body = response.read()
+        if response.status != 200:
+            sys.exit(f"{sql}: {response.status} {body.decode()}")
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(timeout=60)
+
+
+class DataFusion:
+    name = "datafusion"
+
+    def __init__(self, data: pathlib.Path) -> None:
+        import datafusion
+
+        self.context = datafusion.SessionContext()
+        for table in TABLES:
+            self.context.register_parquet(table, str(data / f"{table}.parquet"))
+
+    def run(self, sql: str) -> None:
+        self.context.sql(sql).collect()
+
+
+class DuckDB:
+    name = "duckdb"
+
+    def __init__(self, data: pathlib.Path) -> None:
+        import duckdb
+
+        self.connection = duckdb.connect()
+        self.connection.execute(f"SET threads = {os.cpu_count()}")
+        for table in TABLES:
+            self.connection.execute(f"CREATE VIEW {table} AS SELECT * FROM '{data}/{table}.parquet'")
+
+    def run(self, sql: str) -> None:
+        self.connection.execute(sql).to_arrow_table()
+
+
+def seconds(engine, sql: str) -> float:
+    began = time.perf_counter()
+    engine.run(sql)
+    return time.perf_counter() - began
+
+
+def compare(engines: list, options: argparse.Namespace) -> None:
+    print(f"\nTPC-H, scale {options.scale:g}, seconds, median of {options.repeats}")
+    print("query" + "".join(f"{engine.name:>12}" for engine in engines) + "   vs datafusion   vs duckdb")
+    totals = [0.0] * len(engines)
+    ratios: list[list[float]] = []
+    for path in sorted((ROOT / "tests" / "sql" / "tpch").glob("q*.sql")):
+        sql = path.read_text().strip().rstrip(";")
+        times: list[list[float]] = [[] for _ in engines]
+        for engine in engines:
+            engine.run(sql)
+        for _ in range(options.repeats):
+            for engine, taken in zip(engines, times):
+                taken.append(seconds(engine, sql))
+        medians = [statistics.median(taken) for taken in times]
+        totals = [total + median for total, median in zip(totals, medians)]
+        ratios.append([medians[0] / median for median in medians[1:]])
+        line(path.stem, medians)
+    line("all", totals)
+    geometric = [math.exp(statistics.fmean(math.log(pair[at]) for pair in ratios)) for at in range(2)]
+    print(f"geometric mean of the ratios: {geometric[0]:.2f} to datafusion, {geometric[1]:.2f} to duckdb")
+
+
+def line(name: str, values: list[float]) -> None:
+    cells = "".join(f"{value:12.3f}" for value in values)
+    print(f"{name:5}{cells}{values[0] / values[1]:16.2f}{values[0] / values[2]:12.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
