@@ -41,8 +41,6 @@ pub struct HttpConfig {
     pub idle_timeout: Span,
     /// How often an HTTP/2 client is asked whether it is still there; 0 never asks.
     pub ping_interval: Span,
-    /// How long requests in flight may take to end when the server stops.
-    pub drain_timeout: Span,
     /// The longest that a client may let a request wait for a query to change (long poll).
     pub max_wait: Span,
     /// Origins (`https://app.example.com`) whose pages may call the server from a browser; empty allows none.
@@ -156,7 +154,7 @@ pub(crate) mod tests {
             "listen": "127.0.0.1:0", "max_connections": 100, "max_connections_per_address": 0,
             "max_streams_per_connection": 100, "max_body_bytes": "1MiB", "max_header_bytes": "32KiB",
             "header_read_timeout": "30s", "body_read_timeout": "30s", "write_timeout": "5m", "idle_timeout": "90s",
-            "ping_interval": "30s", "drain_timeout": "30s", "max_wait": "60s", "cors_allowed_origins": [],
+            "ping_interval": "30s", "max_wait": "60s", "cors_allowed_origins": [],
             "allowed_hosts": [], "max_failed_logins": 10, "max_password_checks": 2, "openapi": true,
             "public_metrics": false,
         })
