@@ -70,12 +70,7 @@ impl QueryBody {
         if self.sql.trim().is_empty() {
             return Err(Error::invalid("the request holds no SQL").about(Subject::Syntax));
         }
-        let sql = match self.explain {
-            None => self.sql.clone(),
-            Some(Explain::Plan) => format!("EXPLAIN {}", self.sql),
-            Some(Explain::Analyze) => format!("EXPLAIN ANALYZE {}", self.sql),
-        };
-        let mut request = QueryRequest::sql(sql);
+        let mut request = QueryRequest::sql(format!("{}{}", self.prefix(), self.sql));
         if let Some(params) = &self.params {
             request.parameters = Parameters::from_json(params)?;
         }
@@ -89,6 +84,15 @@ impl QueryBody {
         };
         request.settings = self.settings()?;
         Ok(request)
+    }
+
+    /// What the door puts before the client's text.
+    pub(crate) fn prefix(&self) -> &'static str {
+        match self.explain {
+            None => "",
+            Some(Explain::Plan) => "EXPLAIN ",
+            Some(Explain::Analyze) => "EXPLAIN ANALYZE ",
+        }
     }
 
     fn settings(&self) -> Result<Vec<(String, String)>, Error> {

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::problem::Problem;
+use super::respond::trailers;
 use crate::listen::Connection;
 
 /// A longer `User-Agent` is cut: it is kept with every query.
@@ -31,6 +32,8 @@ pub(crate) struct Client {
     pub(crate) query_id: Option<QueryId>,
     pub(crate) preference: Preference,
     pub(crate) idempotency_key: Option<String>,
+    /// Whether it reads trailers.
+    pub(crate) trailers: bool,
     /// Cancelled when the server begins to stop.
     pub(crate) draining: CancellationToken,
 }
@@ -103,7 +106,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Client {
         let preference = preference(headers).map_err(bad)?;
         let connection = parts.extensions.get::<Connection>();
         let draining = connection.map(|connection| connection.draining.clone()).unwrap_or_default();
-        Ok(Self { principal, origin, query_id, preference, idempotency_key, draining })
+        let trailers = trailers::wanted(parts.version, headers);
+        Ok(Self { principal, origin, query_id, preference, idempotency_key, trailers, draining })
     }
 }
 

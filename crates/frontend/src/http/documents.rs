@@ -135,6 +135,8 @@ pub(crate) struct QueryLinks {
     plan: String,
     /// The plan with what its operators did.
     profile: String,
+    /// What happened to it.
+    logs: String,
 }
 
 /// The plans of a query.
@@ -236,6 +238,8 @@ pub(crate) struct Table {
     location: Vec<String>,
     /// The statement that would make it again.
     definition: Option<String>,
+    /// Some of its rows, each a list of values in the order of the columns; present if asked for.
+    sample: Option<Vec<serde_json::Value>>,
 }
 
 /// A column of a table.

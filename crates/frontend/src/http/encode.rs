@@ -6,7 +6,7 @@
 //! | NDJSON | last line `{"error":{..}}` | `null` | nested | empty body |
 //! | CSV | aborted | empty, unlike the empty string `""` | JSON text | empty body |
 //! | TSV | aborted | `\N` | JSON text | empty body |
-//! | text, Markdown | aborted | `NULL` | JSON text | `OK` |
+//! | text, Markdown, HTML | aborted | `NULL` | JSON text | `OK` |
 //! | Arrow stream and file | aborted, so no end marker or footer | Arrow | Arrow | schema without fields |
 //! | Parquet | aborted, so no footer | Parquet | Parquet | schema without fields |
 //!
@@ -28,6 +28,7 @@ mod arrow_file;
 mod arrow_stream;
 mod column;
 mod csv;
+mod html;
 mod json;
 mod markdown;
 mod names;
@@ -90,6 +91,7 @@ pub(crate) fn encoder(format: &Format, schema: &SchemaRef) -> Result<Box<dyn Enc
         Format::Parquet => Box::new(parquet::Parquet::new(schema)?),
         Format::Markdown => Box::new(markdown::Markdown::new(schema)),
         Format::Text => Box::new(text::Text::new(schema)),
+        Format::Html => Box::new(html::Html::new(schema)),
     })
 }
 

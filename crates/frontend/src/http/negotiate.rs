@@ -57,6 +57,8 @@ pub enum Format {
     Markdown,
     /// A table for eyes.
     Text,
+    /// A table for pages: a fragment of HTML.
+    Html,
 }
 
 /// What a row of a JSON document is.
@@ -160,7 +162,7 @@ struct Offer {
     format: fn(FormatOptions) -> Format,
 }
 
-const OFFERS: [Offer; 9] = [
+const OFFERS: [Offer; 10] = [
     Offer {
         name: "json",
         media_type: "application/json",
@@ -212,6 +214,7 @@ const OFFERS: [Offer; 9] = [
     },
     Offer { name: "markdown", media_type: "text/markdown", aliases: &["md"], format: |_| Format::Markdown },
     Offer { name: "text", media_type: "text/plain", aliases: &["table"], format: |_| Format::Text },
+    Offer { name: "html", media_type: "text/html", aliases: &[], format: |_| Format::Html },
 ];
 
 impl Format {
@@ -248,6 +251,7 @@ impl Format {
             Self::Parquet => "application/vnd.apache.parquet",
             Self::Markdown => "text/markdown; charset=utf-8",
             Self::Text => "text/plain; charset=utf-8",
+            Self::Html => "text/html; charset=utf-8",
         }
     }
 
@@ -263,6 +267,7 @@ impl Format {
             Self::Parquet => "parquet",
             Self::Markdown => "md",
             Self::Text => "txt",
+            Self::Html => "html",
         }
     }
 
@@ -276,7 +281,8 @@ impl Format {
             | Self::Csv { .. }
             | Self::Tsv { .. }
             | Self::Markdown
-            | Self::Text => false,
+            | Self::Text
+            | Self::Html => false,
         }
     }
 }

@@ -9,12 +9,19 @@ use serde::{Deserialize, Serialize};
 use tidemill_engine::{Error, ErrorKind, Subject};
 use utoipa::ToSchema;
 
+use super::respond::QUERY_ID;
+
 mod recorded;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use recorded::conceal;
+
 /// The media type of a problem document.
 pub const PROBLEM_JSON: &str = "application/problem+json";
+
+/// What is told of a bug: its message may hold anything, so that it is for the log alone.
+const INTERNAL_DETAIL: &str = "the server failed; its log says why";
 
 /// After what time a retry is worth it, where the error does not say.
 const RETRY_WHEN_BUSY: Duration = Duration::from_secs(1);
@@ -110,7 +117,7 @@ impl Problem {
             ..Self::new(status(error, named), error.code(), error.to_string())
         };
         if error.kind() == ErrorKind::Internal {
-            problem.detail = "the server failed; its log says why".to_owned();
+            problem.detail = INTERNAL_DETAIL.to_owned();
             problem.hint = problem.query_id.as_ref().map(|id| format!("tell the operator the query id {id}"));
             let cause = std::error::Error::source(error).map(ToString::to_string);
             tracing::error!(query_id = problem.query_id, error = %error, cause, "internal error");
@@ -146,6 +153,20 @@ impl Problem {
     /// Nothing that the client accepts is offered.
     pub(crate) fn not_acceptable(detail: String, hint: String) -> Self {
         Self { hint: Some(hint), ..Self::new(StatusCode::NOT_ACCEPTABLE, "NOT_ACCEPTABLE", detail) }
+    }
+
+    /// Tells the position in the client's text, before which the door put `prefix` on the same line.
+    #[must_use]
+    pub(crate) fn without_prefix(mut self, prefix: &str) -> Self {
+        let shift = prefix.chars().count() as u64;
+        if let Some(position) = self.position.as_mut().filter(|position| position.line == 1 && shift > 0) {
+            let (told, column) = (position.column, position.column.saturating_sub(shift).max(1));
+            position.column = column;
+            if let Some(detail) = self.detail.strip_suffix(&format!("(line 1, column {told})")) {
+                self.detail = format!("{detail}(line 1, column {column})");
+            }
+        }
+        self
     }
 
     /// Adds the trace the request belongs to.
@@ -212,6 +233,9 @@ impl IntoResponse for Problem {
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+        if let Some(id) = self.query_id.as_deref().and_then(|id| HeaderValue::from_str(id).ok()) {
+            headers.insert(QUERY_ID, id);
+        }
         if let Some(delay) = self.retry_after_ms {
             headers.insert(RETRY_AFTER, HeaderValue::from(delay.div_ceil(1_000)));
         }

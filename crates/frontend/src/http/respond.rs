@@ -18,7 +18,9 @@ use super::encode::{Cost, Labels, encode_stream};
 use super::negotiate::{Format, FormatOptions, negotiate};
 use super::problem::Problem;
 
+pub(crate) mod etag;
 pub(crate) mod range;
+pub(crate) mod trailers;
 
 pub(crate) const QUERY_ID: HeaderName = HeaderName::from_static("x-query-id");
 
@@ -71,11 +73,12 @@ pub(crate) fn encoded(
     cost: impl FnOnce() -> Option<Cost> + Send + 'static,
 ) -> Response {
     let labels = Labels { query_id: Some(id), trace_id: client.trace_id() };
-    let body = match encode_stream(rows, &schema, &wanted.format, labels, cost) {
-        Ok(body) => body,
+    let encoded = match encode_stream(rows, &schema, &wanted.format, labels, cost) {
+        Ok(encoded) => encoded,
         Err(error) => return client.problem(&error.of_query(id)).into_response(),
     };
-    let mut response = Response::new(Body::from_stream(body));
+    let mut response =
+        if client.trailers { trailers::response(encoded) } else { Response::new(Body::from_stream(encoded)) };
     describe(&mut response, wanted, id);
     response
 }
@@ -84,7 +87,7 @@ pub(crate) fn encoded(
 pub(crate) fn describe(response: &mut Response, wanted: &Wanted, id: QueryId) {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(wanted.format.content_type()));
-    headers.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding, Authorization"));
+    vary(headers);
     mark(headers, id);
     if wanted.download {
         let name = format!("attachment; filename=\"{id}.{}\"", wanted.format.extension());
@@ -102,6 +105,11 @@ pub(crate) fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
     let values = headers.get_all("accept").iter().filter_map(|value| value.to_str().ok());
     let mut ranges = values.flat_map(|value| value.split(','));
     ranges.any(|range| range.split(';').next().is_some_and(|name| name.trim().eq_ignore_ascii_case(media_type)))
+}
+
+/// Says which headers of the request a result depends on.
+pub(crate) fn vary(headers: &mut HeaderMap) {
+    headers.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding, Authorization"));
 }
 
 /// Puts the query's id into the headers.

@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 use super::door::Door;
 use super::problem::Problem;
 
-mod catalogs;
+pub(super) mod catalogs;
 mod explain;
 mod health;
 pub(super) mod openapi;
@@ -35,6 +35,7 @@ fn described() -> (Router<Door>, OpenApi) {
         .routes(routes!(queries::result::get))
         .routes(routes!(queries::plan))
         .routes(routes!(queries::profile))
+        .routes(routes!(queries::logs::get))
         .routes(routes!(sessions::open, sessions::list))
         .routes(routes!(sessions::get, sessions::change, sessions::close))
         .routes(routes!(sessions::heartbeat))

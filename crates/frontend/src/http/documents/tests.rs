@@ -69,7 +69,7 @@ fn documents_of_sessions() {
 fn documents_of_catalogs() {
     let (kind, status) = (TableKind::Memory, TableStatus::Open);
     same::<TableEntry>(TableEntryInfo { name: String::new(), kind, status, error: None });
-    same::<Table>(TableDetail {
+    let detail = TableDetail {
         catalog: String::new(),
         schema: String::new(),
         name: String::new(),
@@ -81,7 +81,8 @@ fn documents_of_catalogs() {
         bytes: None,
         location: Vec::new(),
         definition: None,
-    });
+    };
+    same::<Table>(crate::http::routes::catalogs::TableDocument { detail, sample: Some(Vec::new()) });
     same::<Column>(ColumnInfo {
         name: String::new(),
         sql_type: String::new(),

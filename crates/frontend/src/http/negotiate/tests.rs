@@ -22,7 +22,7 @@ fn accept_headers_choose_formats() {
         ("*/*, text/csv;q=0.9", JSON),
         ("text/csv;q=0.5, application/vnd.apache.parquet;q=0.8", Format::Parquet),
         ("application/json;q=0, */*", arrow(Codec::None)),
-        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", JSON),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", Format::Html),
         ("image/png, text/markdown", Format::Markdown),
         ("text/plain, text/markdown", Format::Text),
         ("application/x-ndjson", Format::Ndjson { numbers: Numbers::Native, nan: NotANumber::Null }),
@@ -42,7 +42,7 @@ fn accept_headers_choose_formats() {
 
 #[test]
 fn what_is_not_offered_is_refused_with_the_list() {
-    for accept in ["image/png", "application/json;q=0", "text/html;level=1", "nonsense", "*/csv", "text/csv;q=7"] {
+    for accept in ["image/png", "application/json;q=0", "application/xml;q=0.9", "nonsense", "*/csv", "text/csv;q=7"] {
         let error = accepting(accept).unwrap_err();
         assert_eq!(error, NegotiationError::NotAcceptable { asked: accept.to_owned() });
         let problem = Problem::from(error);

@@ -4,24 +4,29 @@ use axum::http::StatusCode;
 use tidemill_engine::QueryId;
 use tidemill_engine::query::ErrorInfo;
 
-use super::{Problem, cancelled};
+use super::{INTERNAL_DETAIL, Problem, cancelled};
 
 impl Problem {
     /// The problem with this query, as history tells it.
     pub(crate) fn recorded(error: &ErrorInfo, id: QueryId) -> Self {
         let status = status(&error.code, &error.sqlstate);
-        let detail = match status {
-            StatusCode::INTERNAL_SERVER_ERROR => "the server failed; its log says why",
-            _ => &error.message,
-        };
+        let mut error = error.clone();
+        conceal(&mut error);
         Self {
-            sqlstate: Some(error.sqlstate.clone()),
-            hint: error.hint.clone(),
+            sqlstate: Some(error.sqlstate),
+            hint: error.hint,
             instance: Some(format!("/v1/queries/{id}")),
             query_id: Some(id.to_string()),
             retryable: error.retryable,
-            ..Self::new(status, &error.code, detail)
+            ..Self::new(status, &error.code, error.message)
         }
+    }
+}
+
+/// Takes the message of a bug out of what history tells: clients get what the problem document would say.
+pub(crate) fn conceal(error: &mut ErrorInfo) {
+    if status(&error.code, &error.sqlstate) == StatusCode::INTERNAL_SERVER_ERROR {
+        INTERNAL_DETAIL.clone_into(&mut error.message);
     }
 }
 
@@ -54,6 +59,16 @@ mod tests {
     use tidemill_engine::{Error, ErrorKind, Subject};
 
     use super::*;
+
+    #[test]
+    fn the_message_of_a_bug_is_not_told() {
+        let mut bug = ErrorInfo::from(&Error::internal("index 7 out of bounds in secret.rs"));
+        conceal(&mut bug);
+        assert_eq!(bug.message, INTERNAL_DETAIL);
+        let mut fault = ErrorInfo::from(&Error::invalid("no such thing"));
+        conceal(&mut fault);
+        assert_eq!(fault.message, "no such thing");
+    }
 
     #[test]
     fn history_tells_the_status_that_the_client_would_have_seen() {

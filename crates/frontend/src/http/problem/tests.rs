@@ -34,6 +34,18 @@ fn a_missing_table_tells_everything_a_client_needs() {
 }
 
 #[test]
+fn positions_are_those_of_the_clients_text() {
+    let problem = |line, column| {
+        let error = Error::invalid("x").at(Some(Position { line, column }));
+        let problem = Problem::of_statement(&error).without_prefix("EXPLAIN ");
+        (problem.position.unwrap().column, problem.detail)
+    };
+    assert_eq!(problem(1, 15), (7, "x (line 1, column 7)".to_owned()));
+    assert_eq!(problem(1, 3), (1, "x (line 1, column 1)".to_owned()));
+    assert_eq!(problem(2, 15), (15, "x (line 2, column 15)".to_owned()));
+}
+
+#[test]
 fn statuses_tell_whose_fault_it_is() {
     for (kind, status) in [
         (ErrorKind::Invalid, 400),

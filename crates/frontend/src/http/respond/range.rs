@@ -3,12 +3,13 @@
 use std::io;
 
 use axum::body::Body;
-use axum::http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, IF_RANGE, RANGE};
+use axum::http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, RANGE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
 
+use super::etag::EntityTag;
 use crate::http::problem::Problem;
 
 /// Which bytes a client asks for.
@@ -22,9 +23,9 @@ pub(crate) enum ByteRange {
     Unsatisfiable,
 }
 
-/// The value of `Range`, if it counts: documents carry no validator, so no `If-Range` can hold.
-pub(crate) fn requested(headers: &HeaderMap) -> Option<&str> {
-    headers.get(RANGE).filter(|_| !headers.contains_key(IF_RANGE))?.to_str().ok()
+/// The value of `Range`, if the condition in `If-Range` lets it count.
+pub(crate) fn requested<'a>(headers: &'a HeaderMap, tag: &EntityTag) -> Option<&'a str> {
+    headers.get(RANGE).filter(|_| tag.allows_range(headers))?.to_str().ok()
 }
 
 impl ByteRange {

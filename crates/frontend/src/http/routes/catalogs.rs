@@ -3,8 +3,8 @@
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use tidemill_engine::Error;
-use tidemill_engine::catalog::{TableDetail, TableEntryInfo};
+use serde_json::Value;
+use tidemill_engine::catalog::{TableDetail, TableEntryInfo, TableStatus};
 use utoipa::{IntoParams, ToSchema};
 
 use super::openapi::Failures;
@@ -14,6 +14,8 @@ use crate::http::door::Door;
 use crate::http::path::PathParams;
 use crate::http::problem::Problem;
 use crate::http::query_string::QueryString;
+
+mod sample;
 
 /// What to look for.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -63,6 +65,26 @@ pub(crate) struct TableList {
     /// Tables by name. None of them was opened for this listing.
     #[schema(value_type = Vec<TableEntry>)]
     tables: Vec<TableEntryInfo>,
+}
+
+/// One table.
+#[derive(Debug, Serialize)]
+pub(crate) struct TableDocument {
+    #[serde(flatten)]
+    pub(crate) detail: TableDetail,
+    /// Some of its rows, if asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sample: Option<Vec<Value>>,
+}
+
+/// What to tell of a table.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct TableParams {
+    /// Some of its rows too: at most this many, from 1 to 100. They are read by a query of the caller's.
+    #[param(minimum = 1, maximum = 100)]
+    sample: Option<u64>,
 }
 
 /// List catalogs.
@@ -140,16 +162,24 @@ pub(crate) async fn tables(
         ("catalog" = String, Path, description = "The catalog"),
         ("schema" = String, Path, description = "The schema"),
         ("table" = String, Path, description = "The table"),
+        TableParams,
     ),
     responses((status = 200, description = "The table with its columns", body = Table), Failures))]
 pub(crate) async fn table(
     State(door): State<Door>,
     PathParams((catalog, schema, table)): PathParams<(String, String, String)>,
+    QueryString(params): QueryString<TableParams>,
     client: Client,
-) -> Result<Json<TableDetail>, Problem> {
+) -> Result<Json<TableDocument>, Problem> {
+    let rows = sample::checked(params.sample).map_err(|error| client.path_problem(&error))?;
     let session = door.engine.ephemeral_session(client.principal.clone());
     let detail = session.table_detail(&catalog, &schema, &table).await;
-    detail.map(Json).map_err(|error: Error| client.path_problem(&error))
+    let detail = detail.map_err(|error| client.path_problem(&error))?;
+    let sample = match rows.filter(|_| detail.status != TableStatus::Broken) {
+        Some(rows) => Some(sample::of_table(&session, &detail, rows, &client).await?),
+        None => None,
+    };
+    Ok(Json(TableDocument { detail, sample }))
 }
 
 impl Search {

@@ -82,10 +82,11 @@ pub(crate) async fn post(
     headers: HeaderMap,
     JsonBody(body): JsonBody<ExplainBody>,
 ) -> Result<Response, Problem> {
-    let fail = |error: Error| client.problem(&error);
     let (format, analyze) = (body.format, body.analyze);
+    let prefix = body.prefix().map_err(|error| client.problem(&error))?;
+    let fail = |error: Error| client.problem(&error).without_prefix(prefix);
     let session = query::session(&door, &client, body.session_id.as_deref())?;
-    let request = body.into_query().and_then(|query| query.request(&client)).map_err(fail)?;
+    let request = body.into_query(prefix).and_then(|query| query.request(&client)).map_err(fail)?;
     let rows = session.query(request).await.map_err(fail)?;
     let batches: Vec<RecordBatch> = rows.try_collect().await.map_err(fail)?;
     let plan = text(&batches).map_err(fail)?;
@@ -100,21 +101,25 @@ pub(crate) async fn post(
 }
 
 impl ExplainBody {
-    fn into_query(self) -> Result<QueryBody, Error> {
-        if self.sql.trim().is_empty() {
-            return Err(Error::invalid("the request holds no SQL").about(Subject::Syntax));
-        }
-        let verb = match (self.analyze, self.format) {
-            (true, PlanFormat::Text) => "EXPLAIN ANALYZE",
+    /// What the door puts before the client's text.
+    fn prefix(&self) -> Result<&'static str, Error> {
+        Ok(match (self.analyze, self.format) {
+            (true, PlanFormat::Text) => "EXPLAIN ANALYZE ",
             (true, PlanFormat::Json | PlanFormat::Tree) => {
                 return Err(Error::invalid("analyze is there as text only").hint("leave format out"));
             }
-            (false, PlanFormat::Text) => "EXPLAIN",
-            (false, PlanFormat::Json) => "EXPLAIN FORMAT PGJSON",
-            (false, PlanFormat::Tree) => "EXPLAIN FORMAT TREE",
-        };
+            (false, PlanFormat::Text) => "EXPLAIN ",
+            (false, PlanFormat::Json) => "EXPLAIN FORMAT PGJSON ",
+            (false, PlanFormat::Tree) => "EXPLAIN FORMAT TREE ",
+        })
+    }
+
+    fn into_query(self, prefix: &str) -> Result<QueryBody, Error> {
+        if self.sql.trim().is_empty() {
+            return Err(Error::invalid("the request holds no SQL").about(Subject::Syntax));
+        }
         Ok(QueryBody {
-            sql: format!("{verb} {}", self.sql),
+            sql: format!("{prefix}{}", self.sql),
             params: self.params,
             catalog: self.catalog,
             schema: self.schema,

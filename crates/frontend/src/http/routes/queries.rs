@@ -18,12 +18,13 @@ use crate::http::client::{self, Client};
 use crate::http::documents::{PlanText, ProfileText, QueryPage, QueryStatus};
 use crate::http::door::Door;
 use crate::http::path::PathParams;
-use crate::http::problem::Problem;
+use crate::http::problem::{self, Problem};
 use crate::http::query_string::QueryString;
 use crate::http::respond::{self, Wanted};
 use crate::http::routes::openapi::Failures;
 
 mod events;
+pub(crate) mod logs;
 pub(crate) mod result;
 
 /// Queries of one page, unless `limit` says otherwise.
@@ -46,15 +47,20 @@ struct Links {
     result: String,
     plan: String,
     profile: String,
+    logs: String,
 }
 
 impl From<QueryInfo> for StatusDocument {
-    fn from(info: QueryInfo) -> Self {
+    fn from(mut info: QueryInfo) -> Self {
+        if let Some(error) = &mut info.error {
+            problem::conceal(error);
+        }
         let own = path(info.id);
         let links = Links {
             result: format!("{own}/result"),
             plan: format!("{own}/plan"),
             profile: format!("{own}/profile"),
+            logs: format!("{own}/logs"),
             own,
         };
         Self { info, links }

@@ -15,7 +15,7 @@ use crate::http::client::Client;
 use crate::http::documents::QueryStatus;
 use crate::http::door::Door;
 use crate::http::idempotency;
-use crate::http::negotiate::{FormatOptions, Header, Numbers, Rows};
+use crate::http::negotiate::{Codec, FormatOptions, Header, NotANumber, Numbers, Rows};
 use crate::http::problem::Problem;
 use crate::http::query_string::QueryString;
 use crate::http::respond::{self, Wanted};
@@ -35,14 +35,23 @@ pub(crate) struct ResultParams {
     rows: Option<Rows>,
     /// How integers of 64 bits are written in JSON.
     numbers: Option<Numbers>,
+    /// How `NaN` and the infinities are written in JSON.
+    nan: Option<NotANumber>,
     /// Whether CSV and TSV begin with the names.
     header: Option<Header>,
+    /// Compression of the buffers inside Arrow IPC.
+    codec: Option<Codec>,
 }
 
 impl ResultParams {
     pub(crate) fn wanted(&self, body: &QueryBody, headers: &HeaderMap) -> Result<Wanted, Problem> {
-        let own =
-            FormatOptions { rows: self.rows, numbers: self.numbers, header: self.header, ..FormatOptions::default() };
+        let own = FormatOptions {
+            rows: self.rows,
+            numbers: self.numbers,
+            nan: self.nan,
+            header: self.header,
+            codec: self.codec,
+        };
         let options = body.format_options.unwrap_or_default().or(own);
         let name = body.format.as_deref().or(self.format.as_deref());
         Wanted::new(name, headers, options, self.download)
@@ -72,8 +81,12 @@ pub(crate) struct GetParams {
     rows: Option<Rows>,
     /// How integers of 64 bits are written in JSON.
     numbers: Option<Numbers>,
+    /// How `NaN` and the infinities are written in JSON.
+    nan: Option<NotANumber>,
     /// Whether CSV and TSV begin with the names.
     header: Option<Header>,
+    /// Compression of the buffers inside Arrow IPC.
+    codec: Option<Codec>,
 }
 
 /// Run a statement.
@@ -102,28 +115,30 @@ pub(crate) async fn post(
     body: QueryBody,
 ) -> Result<Response, Problem> {
     let wanted = params.wanted(&body, &headers)?;
-    let session = session(&door, &client, body.session_id.as_deref())?;
-    let request = body.request(&client).map_err(|error| client.problem(&error))?;
+    answer(&door, &body, &wanted, &client).await.map_err(|problem| problem.without_prefix(body.prefix()))
+}
+
+/// The answer to a statement: its rows, or, if the client would rather not wait for them, where to look.
+async fn answer(door: &Door, body: &QueryBody, wanted: &Wanted, client: &Client) -> Result<Response, Problem> {
+    let session = session(door, client, body.session_id.as_deref())?;
+    let request = body.request(client).map_err(|error| client.problem(&error))?;
     if body.dry_run {
-        return validate::answer(&session, &request, &client).await;
+        return validate::answer(&session, &request, client).await;
     }
     let wait = body.wait_ms.map(Duration::from_millis).or(client.preference.wait);
-    if let Some(key) = &client.idempotency_key {
-        let keyed = idempotency::Keyed { name: key, fingerprint: idempotency::fingerprint(&body) };
-        let wait = if client.preference.respond_async { Some(wait.unwrap_or_default()) } else { wait };
-        return idempotency::answer(&door, &session, request, keyed, &wanted, &client, wait).await;
-    }
-    match (client.preference.respond_async, wait) {
-        (false, None) => run(&session, request, &wanted, &client).await,
-        (_, wait) => {
-            let wait = wait.unwrap_or_default();
-            let mut response = queries::submit(&door, &session, request, &wanted, &client, wait).await?;
-            if let Some(applied) = client.preference.applied() {
-                response.headers_mut().insert("preference-applied", applied);
-            }
-            Ok(response)
+    let mut response = match (&client.idempotency_key, client.preference.respond_async, wait) {
+        (None, false, None) => return run(&session, request, wanted, client).await,
+        (None, _, wait) => queries::submit(door, &session, request, wanted, client, wait.unwrap_or_default()).await?,
+        (Some(key), respond_async, wait) => {
+            let keyed = idempotency::Keyed { name: key, fingerprint: idempotency::fingerprint(body) };
+            let wait = if respond_async { Some(wait.unwrap_or_default()) } else { wait };
+            idempotency::answer(door, &session, request, keyed, wanted, client, wait).await?
         }
+    };
+    if let Some(applied) = client.preference.applied() {
+        response.headers_mut().insert("preference-applied", applied);
     }
+    Ok(response)
 }
 
 /// Run a statement that only reads.
@@ -142,8 +157,13 @@ pub(crate) async fn get(
     client: Client,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let options =
-        FormatOptions { rows: params.rows, numbers: params.numbers, header: params.header, ..FormatOptions::default() };
+    let options = FormatOptions {
+        rows: params.rows,
+        numbers: params.numbers,
+        nan: params.nan,
+        header: params.header,
+        codec: params.codec,
+    };
     let wanted = Wanted::new(params.format.as_deref(), &headers, options, params.download)?;
     let body = QueryBody {
         sql: params.sql,

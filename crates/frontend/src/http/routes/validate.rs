@@ -73,7 +73,8 @@ impl From<Validation> for ValidationDocument {
 pub(crate) async fn post(State(door): State<Door>, client: Client, body: QueryBody) -> Result<Response, Problem> {
     let session = query::session(&door, &client, body.session_id.as_deref())?;
     let request = body.request(&client).map_err(|error| client.problem(&error))?;
-    answer(&session, &request, &client).await
+    let answered = answer(&session, &request, &client).await;
+    answered.map_err(|problem| problem.without_prefix(body.prefix()))
 }
 
 /// What planning says of the request.

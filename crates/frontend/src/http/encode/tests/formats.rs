@@ -72,6 +72,23 @@ async fn markdown_cells_stay_within_their_bars() {
 }
 
 #[tokio::test]
+async fn html_is_a_table_and_data_stay_text() {
+    let expected = concat!(
+        "<table>\n<thead>\n<tr>",
+        "<th scope=\"col\">id</th><th scope=\"col\">name</th><th scope=\"col\">x</th></tr>\n</thead>\n<tbody>\n",
+        "<tr><td class=\"number\">1</td><td>a,&quot;b&quot;\n|\\</td><td class=\"number\">0.5</td></tr>\n",
+        "<tr><td class=\"number\">-20</td><td></td><td class=\"number\">NaN</td></tr>\n",
+        "<tr><td class=\"null\">NULL</td><td class=\"null\">NULL</td><td class=\"null\">NULL</td></tr>\n",
+        "</tbody>\n</table>\n",
+    );
+    assert_eq!(text(&sample(), Format::Html).await, expected);
+    let markup = batch(vec![("<b>", Arc::new(StringArray::from(vec!["<script>alert('&')</script>\0"])))]);
+    let table = text(&markup, Format::Html).await;
+    assert!(table.contains(">&lt;b&gt;</th>"));
+    assert!(table.contains("<td>&lt;script&gt;alert(&#39;&amp;&#39;)&lt;/script&gt;\u{FFFD}</td>"));
+}
+
+#[tokio::test]
 async fn text_is_aligned() {
     let expected = "\
 +------+-----------+------+
@@ -122,6 +139,7 @@ async fn results_without_columns_have_a_document_in_every_format() {
             Format::Json { .. } => assert_eq!(bytes, b"{\"schema\":[],\"rows\":[],\"stats\":{\"rows\":0}}\n"),
             Format::Ndjson { .. } | Format::Csv { .. } | Format::Tsv { .. } => assert_eq!(bytes, b""),
             Format::Markdown | Format::Text => assert_eq!(bytes, b"OK\n"),
+            Format::Html => assert_eq!(bytes, b"<p>OK</p>\n"),
             Format::ArrowStream { .. } => {
                 assert_eq!(StreamReader::try_new(io::Cursor::new(bytes), None).unwrap().schema(), schema);
             }

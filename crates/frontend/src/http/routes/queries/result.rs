@@ -22,6 +22,7 @@ use crate::http::negotiate::{Codec, Format, FormatOptions, Header, NotANumber, N
 use crate::http::path::PathParams;
 use crate::http::problem::Problem;
 use crate::http::query_string::QueryString;
+use crate::http::respond::etag::EntityTag;
 use crate::http::respond::range::{self, ByteRange};
 use crate::http::respond::{self, Wanted};
 use crate::http::routes::openapi::{Failures, Rows as RowsResponse, StatementFailures};
@@ -109,10 +110,12 @@ impl ResultParams {
 /// Parts can be fetched at the same time. Parquet and Arrow files can be fetched by ranges of bytes.
 #[utoipa::path(get, path = "/v1/queries/{id}/result", tag = "queries",
     params(("id" = String, Path, description = "The query's id"), ResultParams,
-        ("Range" = Option<String>, Header, description = "Bytes of a Parquet or Arrow file")),
+        ("Range" = Option<String>, Header, description = "Bytes of a Parquet or Arrow file"),
+        ("If-None-Match" = Option<String>, Header, description = "The `ETag` of a result that the client has")),
     responses(
         RowsResponse,
         (status = 206, description = "The bytes of the range"),
+        (status = 304, description = "The client has the result already"),
         Failures, StatementFailures,
         (status = 409, description = "The query is still running", body = Problem, content_type = "application/problem+json"),
         (status = 416, description = "The range holds no byte", body = Problem, content_type = "application/problem+json"),
@@ -128,7 +131,25 @@ pub(crate) async fn get(
     let wanted = params.wanted(&headers)?;
     let extent = params.extent().map_err(|error| client.path_problem(&error))?;
     let fetch = Fetch { result: open(&door, id, &client).await?, extent, wanted: &wanted, client: &client };
-    fetch.respond(&door, range::requested(&headers)).await
+    let tag = EntityTag::new(id, &extent, &wanted, &headers);
+    if tag.is_known(&headers) {
+        return Ok(not_modified(&tag, id));
+    }
+    let mut response = fetch.respond(&door, range::requested(&headers, &tag)).await?;
+    if response.status().is_success() {
+        tag.mark(response.headers_mut());
+    }
+    Ok(response)
+}
+
+/// 304, with the headers that the whole answer would have.
+fn not_modified(tag: &EntityTag, id: QueryId) -> Response {
+    let mut response = StatusCode::NOT_MODIFIED.into_response();
+    let headers = response.headers_mut();
+    respond::vary(headers);
+    respond::mark(headers, id);
+    tag.mark(headers);
+    response
 }
 
 /// The whole result of a query that has ended.
