@@ -125,7 +125,7 @@ impl<S: Send + Sync> FromRequest<S> for QueryBody {
         let json = is_json(request.headers())?;
         let bytes = read(request, state).await?;
         if json {
-            return decode(&bytes);
+            return Ok(decode(&bytes)?);
         }
         let sql = String::from_utf8(bytes.to_vec()).map_err(|error| {
             let at = error.utf8_error().valid_up_to();
@@ -145,12 +145,14 @@ pub(crate) async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<
 }
 
 /// Decodes a JSON body.
-pub(crate) fn decode<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(bytes)
-        .map_err(|error| Problem::of_statement(&Error::invalid(format!("the JSON body can not be used: {error}"))))
+pub(crate) fn decode<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, Box<Problem>> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        let error = Error::invalid(format!("the JSON body can not be used: {error}"));
+        Box::new(Problem::of_statement(&error))
+    })
 }
 
-fn is_json(headers: &HeaderMap) -> Result<bool, Problem> {
+fn is_json(headers: &HeaderMap) -> Result<bool, Box<Problem>> {
     let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(false) };
     let text = value.to_str().unwrap_or_default();
     let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -158,14 +160,14 @@ fn is_json(headers: &HeaderMap) -> Result<bool, Problem> {
         "application/json" => Ok(true),
         // curl's `-d` says this when nobody says otherwise; no HTML form posts SQL.
         "text/plain" | "application/sql" | "application/x-www-form-urlencoded" | "" => Ok(false),
-        other => Err(Problem {
+        other => Err(Box::new(Problem {
             hint: Some("send SQL as text/plain or application/sql, or a JSON object as application/json".to_owned()),
             ..Problem::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "UNSUPPORTED_MEDIA_TYPE",
                 format!("a statement can not be sent as '{other}'"),
             )
-        }),
+        })),
     }
 }
 
@@ -186,6 +188,6 @@ impl<S: Send + Sync, T: for<'de> Deserialize<'de> + Default> FromRequest<S> for 
             let detail = "the body is not announced as application/json";
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", detail));
         }
-        decode(&bytes).map(Self)
+        Ok(Self(decode(&bytes)?))
     }
 }

@@ -226,6 +226,13 @@ fn retry_after(error: &Error) -> Option<Duration> {
     })
 }
 
+/// A problem is boxed where a result must stay small; a handler answers with the problem itself.
+impl From<Box<Problem>> for Problem {
+    fn from(problem: Box<Problem>) -> Self {
+        *problem
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

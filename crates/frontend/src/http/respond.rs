@@ -15,8 +15,7 @@ use tidemill_engine::{QueryHandle, QueryId, QueryInfo, QueryStream, Result};
 use super::client::Client;
 use super::compression::AsIs;
 use super::encode::{Cost, Labels, encode_stream};
-use super::negotiate::{Format, FormatOptions, negotiate};
-use super::problem::Problem;
+use super::negotiate::{Format, FormatOptions, NegotiationError, negotiate};
 
 pub(crate) mod etag;
 pub(crate) mod range;
@@ -39,7 +38,7 @@ impl Wanted {
         headers: &HeaderMap,
         options: FormatOptions,
         download: bool,
-    ) -> Result<Self, Problem> {
+    ) -> Result<Self, NegotiationError> {
         let accept = headers.get_all("accept").iter().filter_map(|value| value.to_str().ok());
         Ok(Self { format: negotiate(name, accept, options)?, download })
     }

@@ -286,8 +286,8 @@ fn path(id: QueryId) -> String {
     format!("/v1/queries/{id}")
 }
 
-fn parse(id: &str, client: &Client) -> Result<QueryId, Problem> {
-    id.parse().map_err(|error| client.path_problem(&error))
+fn parse(id: &str, client: &Client) -> Result<QueryId, Box<Problem>> {
+    id.parse().map_err(|error| Box::new(client.path_problem(&error)))
 }
 
 async fn find(door: &Door, client: &Client, id: QueryId) -> Result<QueryInfo, Problem> {

@@ -15,7 +15,7 @@ use crate::http::client::Client;
 use crate::http::documents::QueryStatus;
 use crate::http::door::Door;
 use crate::http::idempotency;
-use crate::http::negotiate::{Codec, FormatOptions, Header, NotANumber, Numbers, Rows};
+use crate::http::negotiate::{Codec, FormatOptions, Header, NegotiationError, NotANumber, Numbers, Rows};
 use crate::http::problem::Problem;
 use crate::http::query_string::QueryString;
 use crate::http::respond::{self, Wanted};
@@ -44,7 +44,7 @@ pub(crate) struct ResultParams {
 }
 
 impl ResultParams {
-    pub(crate) fn wanted(&self, body: &QueryBody, headers: &HeaderMap) -> Result<Wanted, Problem> {
+    pub(crate) fn wanted(&self, body: &QueryBody, headers: &HeaderMap) -> Result<Wanted, NegotiationError> {
         let own = FormatOptions {
             rows: self.rows,
             numbers: self.numbers,
@@ -190,11 +190,11 @@ async fn run(
 }
 
 /// The session of this id, or one for this request alone.
-pub(crate) fn session(door: &Door, client: &Client, id: Option<&str>) -> Result<Arc<Session>, Problem> {
+pub(crate) fn session(door: &Door, client: &Client, id: Option<&str>) -> Result<Arc<Session>, Box<Problem>> {
     match id {
         Some(id) => {
             let found = door.engine.sessions().get(&client.principal, id);
-            found.map_err(|error| client.path_problem(&error))
+            found.map_err(|error| Box::new(client.path_problem(&error)))
         }
         None => Ok(door.engine.ephemeral_session(client.principal.clone())),
     }

@@ -146,8 +146,9 @@ pub(crate) async fn close(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn find(door: &Door, client: &Client, id: &str) -> Result<Arc<Session>, Problem> {
-    door.engine.sessions().get(&client.principal, id).map_err(|error| client.path_problem(&error))
+fn find(door: &Door, client: &Client, id: &str) -> Result<Arc<Session>, Box<Problem>> {
+    let found = door.engine.sessions().get(&client.principal, id);
+    found.map_err(|error| Box::new(client.path_problem(&error)))
 }
 
 /// Changes all settings or, on an error, none.

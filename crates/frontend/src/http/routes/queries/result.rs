@@ -18,7 +18,7 @@ use super::parse;
 use crate::http::client::Client;
 use crate::http::door::Door;
 use crate::http::encode::{Cost, EncodedStream, Labels, encode_stream};
-use crate::http::negotiate::{Codec, Format, FormatOptions, Header, NotANumber, Numbers, Rows};
+use crate::http::negotiate::{Codec, Format, FormatOptions, Header, NegotiationError, NotANumber, Numbers, Rows};
 use crate::http::path::PathParams;
 use crate::http::problem::Problem;
 use crate::http::query_string::QueryString;
@@ -83,7 +83,7 @@ impl Extent {
 }
 
 impl ResultParams {
-    fn wanted(&self, headers: &HeaderMap) -> Result<Wanted, Problem> {
+    fn wanted(&self, headers: &HeaderMap) -> Result<Wanted, NegotiationError> {
         let options = FormatOptions {
             rows: self.rows,
             numbers: self.numbers,
@@ -251,12 +251,12 @@ impl Fetch<'_> {
         Ok(response)
     }
 
-    fn document(&self) -> Result<EncodedStream, Problem> {
+    fn document(&self) -> Result<EncodedStream, Box<Problem>> {
         let labels = Labels { query_id: Some(self.result.id()), trace_id: self.client.trace_id() };
         let encoded = self
             .extent
             .rows(&self.result)
             .and_then(|rows| encode_stream(rows, &self.result.schema(), &self.wanted.format, labels, || None));
-        encoded.map_err(|error| self.client.path_problem(&error))
+        encoded.map_err(|error| Box::new(self.client.path_problem(&error)))
     }
 }
