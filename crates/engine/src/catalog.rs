@@ -61,11 +61,14 @@ pub const DEFAULT_SCHEMA: &str = "public";
 /// The schemas that every catalog has.
 const VIRTUAL_SCHEMAS: [&str; 2] = [information_schema::SCHEMA.name, system::SCHEMA.name];
 
+/// Makes a table as a session sees it.
+type MakeTable = fn(&SessionCatalogs) -> rows::VirtualTable;
+
 /// A schema of tables that the server computes.
 #[derive(Debug)]
 struct VirtualSchema {
     name: &'static str,
-    tables: &'static [(&'static str, fn(&SessionCatalogs) -> rows::VirtualTable)],
+    tables: &'static [(&'static str, MakeTable)],
 }
 
 impl VirtualSchema {

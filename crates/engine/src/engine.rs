@@ -14,7 +14,7 @@ use crate::catalog::{Catalogs, Census, MemoryStore};
 use crate::config::EngineConfig;
 use crate::data_dir::DataDir;
 use crate::error::Result;
-use crate::plan::base_state;
+use crate::plan::{base_state, follow_config};
 use crate::query::{Admission, History, Queries, QueryId};
 use crate::request::QueryRequest;
 use crate::results::Results;
@@ -69,7 +69,8 @@ impl Engine {
         let io = Handle::current();
         let opening = config.clone();
         let opened = tokio::task::spawn_blocking(move || open(&opening)).await;
-        let (history, results, spill) = opened.map_err(|error| crate::Error::internal("start was lost").caused_by(error))??;
+        let (history, results, spill) =
+            opened.map_err(|error| crate::Error::internal("start was lost").caused_by(error))??;
         let cpu = Arc::new(CpuPool::new(config.runtime.cpu_threads)?);
         let budget = Arc::new(MemoryBudget::new(config.memory.limit.of(seams.machine_memory)));
         let tables_limit = config.memory.tables.of(budget.limit());
@@ -202,11 +203,14 @@ impl Engine {
     }
 
     /// The state that a statement with these settings is planned with.
-    pub(crate) fn planning_state(&self, settings: &Resolved) -> SessionState {
+    pub(crate) fn planning_state(&self, settings: &Resolved) -> Result<SessionState> {
         let mut state = self.base_state.clone();
         *state.config_mut() = settings.config.clone();
+        if settings.config.options().execution.time_zone != self.base_state.config_options().execution.time_zone {
+            follow_config(&mut state)?;
+        }
         state.mark_start_execution();
-        state
+        Ok(state)
     }
 
     pub(crate) fn base_state(&self) -> &SessionState {
@@ -227,4 +231,3 @@ fn open(config: &EngineConfig) -> Result<(History, Results, Arc<SpillArea>)> {
     let spill = Arc::new(SpillArea::open(&config.spill, data_dir.path())?);
     Ok((history, results, spill))
 }
-

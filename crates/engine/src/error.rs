@@ -9,8 +9,11 @@ use std::time::Duration;
 use crate::query::QueryId;
 
 mod classify;
+mod panic;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use panic::catch_panic;
 
 /// What a fallible operation of the engine returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -89,6 +92,14 @@ pub enum Subject {
     ReadOnly,
     /// A key that was used for another request (idempotency).
     Key,
+    /// A kept result, by the id of its query.
+    Result,
+    /// What else needs the thing.
+    Dependents,
+    /// A number that its type can not hold.
+    Overflow,
+    /// A division by zero.
+    ZeroDivision,
 }
 
 /// A place in the statement's text; lines and columns count from 1, columns in characters.
@@ -175,6 +186,15 @@ impl Error {
     #[must_use]
     pub fn suggest(mut self, suggestions: Vec<String>) -> Self {
         self.0.suggestions = suggestions;
+        self
+    }
+
+    /// Adds to the message what was being done, such as ` (reading s3://bucket/a.parquet)`.
+    #[must_use]
+    pub(crate) fn while_doing(mut self, what: &str) -> Self {
+        if !self.0.message.contains(what) {
+            self.0.message = format!("{} ({what})", self.0.message);
+        }
         self
     }
 

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use crate::auth::Principal;
 use crate::config::ResultsConfig;
 use crate::data_dir::{self, DataDir};
-use crate::error::{Error, ErrorKind, Result, Subject};
+use crate::error::{Error, Result, Subject};
 use crate::query::{QueryId, ResultInfo};
 
 mod files;
@@ -87,7 +87,7 @@ impl Results {
     /// query is still running.
     ///
     /// # Errors
-    /// [`ErrorKind::Conflict`] when a result of this id exists.
+    /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) when a result of this id exists.
     pub fn begin(&self, id: QueryId, owner: &str) -> Result<Spool> {
         let owner: Arc<str> = Arc::from(owner);
         let progress = Arc::new(SpoolProgress::default());
@@ -103,7 +103,7 @@ impl Results {
     /// The kept result of a query. Waits for nothing.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] when there is none that this principal may see, [`ErrorKind::Conflict`] while the query is
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) when there is none that this principal may see, [`ErrorKind::Conflict`] while the query is
     /// still running.
     pub async fn open(&self, principal: &Principal, id: QueryId) -> Result<SpooledResult> {
         let entries = self.shared.entries.lock();
@@ -184,7 +184,7 @@ impl Shared {
 }
 
 fn still_running(id: QueryId) -> Error {
-    Error::new(ErrorKind::Conflict, format!("query {id} is still running"))
+    Error::conflict(Subject::Result, format!("query {id} is still running"))
         .of_query(id)
         .hint("wait until its state is 'finished'")
 }

@@ -43,15 +43,9 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::ServeArgs),
-    Sql {
-        /// What to run, and where.
-        #[command(flatten)]
-        arguments: sql::SqlArguments,
-        /// Where the configuration of the engine in this process comes from.
-        #[command(flatten)]
-        from: config::ConfigArgs,
-    },
+    Sql(sql::SqlArguments),
     /// Show, check and explain the configuration
+    #[command(after_help = "Exit codes: 0 all is well; 1 cannot read or write; 2 wrong usage or configuration.")]
     Config {
         #[command(subcommand)]
         command: config::ConfigCommand,
@@ -62,7 +56,7 @@ enum Command {
 pub async fn run() -> ExitCode {
     match Arguments::parse().command {
         Command::Serve(arguments) => serve::run(arguments).await,
-        Command::Sql { arguments, from } => sql::run(arguments, || sql::open_embedded(from)).await,
+        Command::Sql(arguments) => sql::run(arguments).await,
         Command::Config { command } => run_config(&command),
     }
 }
@@ -70,6 +64,16 @@ pub async fn run() -> ExitCode {
 fn run_config(command: &config::ConfigCommand) -> ExitCode {
     match command.run(std::io::stdin().lock(), std::io::stdout().lock()) {
         Ok(code) => ExitCode::from(code),
-        Err(_) => ExitCode::FAILURE,
+        // The reader has seen enough, as `head` does.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Without standard error there is nobody to tell.
+            let _ = writeln!(io::stderr(), "error: {error:#}");
+            ExitCode::from(if error.is::<crate::config::Problems>() { config::EXIT_BAD_CONFIG } else { 1 })
+        }
     }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }

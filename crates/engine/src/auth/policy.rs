@@ -7,9 +7,12 @@ use crate::plan::{Access, Effect};
 /// Whether the principal may do this.
 pub(crate) fn authorize(principal: &Principal, access: &Access) -> Result<()> {
     if access.read_only && access.effect > Effect::Session {
-        return Err(Error::new(ErrorKind::Forbidden, "the statement writes, but the request or the session is read-only")
-            .about(Subject::ReadOnly)
-            .hint("send it by POST in a session with read_only off"));
+        return Err(Error::new(
+            ErrorKind::Forbidden,
+            "the statement writes, but the request or the session is read-only",
+        )
+        .about(Subject::ReadOnly)
+        .hint("send it by POST in a session with read_only off"));
     }
     if access.effect == Effect::Write && !principal.may_write() {
         let message = format!("principal '{}' may only read", principal.name());

@@ -95,8 +95,11 @@ impl Catalogs {
         };
         droppable(node.origin, &format!("schema '{catalog}.{name}'"))?;
         if !cascade && let Some(table) = node.tables.keys().next() {
-            return Err(Error::conflict(Subject::Schema, format!("schema '{catalog}.{name}' holds table '{table}'"))
-                .hint("drop its tables first, or use DROP SCHEMA ... CASCADE"));
+            return Err(Error::conflict(
+                Subject::Dependents,
+                format!("schema '{catalog}.{name}' holds table '{table}'"),
+            )
+            .hint("drop its tables first, or use DROP SCHEMA ... CASCADE"));
         }
         self.change(CatalogChange::DropSchema(catalog.to_owned(), name.to_owned()), None).await?;
         Ok(true)

@@ -151,9 +151,8 @@ impl SessionCatalogs {
         }
         let table = reference.table();
         let elsewhere = self.0.tree.catalogs.iter().flat_map(|(catalog, node)| {
-            node.schemas.iter().filter_map(move |(schema, node)| {
-                node.known().contains_key(table).then(|| format!("{catalog}.{schema}.{table}"))
-            })
+            let holding = node.schemas.iter().filter(|(_, node)| node.known().contains_key(table));
+            holding.map(move |(schema, _)| format!("{catalog}.{schema}.{table}"))
         });
         elsewhere.take(3).collect()
     }

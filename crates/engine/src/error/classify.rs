@@ -5,6 +5,7 @@ use datafusion::common::{Diagnostic, SchemaError};
 use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
 
+use super::panic::panicked;
 use super::{Error, ErrorKind, Position, Subject};
 
 pub(super) fn code(kind: ErrorKind, subject: Option<Subject>) -> &'static str {
@@ -27,11 +28,15 @@ pub(super) fn code(kind: ErrorKind, subject: Option<Subject>) -> &'static str {
         (ErrorKind::NotFound, _) => "NOT_FOUND",
         (ErrorKind::Conflict, Some(Subject::Key)) => "IDEMPOTENCY_CONFLICT",
         (ErrorKind::Conflict, Some(Subject::Query)) => "QUERY_EXISTS",
+        (ErrorKind::Conflict, Some(Subject::Result)) => "RESULT_NOT_READY",
+        (ErrorKind::Conflict, Some(Subject::Dependents)) => "DEPENDENTS_EXIST",
         (ErrorKind::Conflict, _) => "ALREADY_EXISTS",
         (ErrorKind::Unauthenticated, _) => "UNAUTHENTICATED",
         (ErrorKind::Forbidden, Some(Subject::ReadOnly)) => "READ_ONLY",
         (ErrorKind::Forbidden, _) => "FORBIDDEN",
         (ErrorKind::Unsupported, _) => "UNSUPPORTED",
+        (ErrorKind::Data, Some(Subject::Overflow)) => "NUMERIC_OVERFLOW",
+        (ErrorKind::Data, Some(Subject::ZeroDivision)) => "DIVISION_BY_ZERO",
         (ErrorKind::Data, _) => "DATA_ERROR",
         (ErrorKind::Cancelled, _) => "CANCELLED",
         (ErrorKind::Timeout, _) => "TIMEOUT",
@@ -64,11 +69,15 @@ pub(super) fn sqlstate(kind: ErrorKind, subject: Option<Subject>) -> &'static st
         (ErrorKind::Conflict, Some(Subject::Schema)) => "42P06",
         (ErrorKind::Conflict, Some(Subject::Catalog)) => "42P04",
         (ErrorKind::Conflict, Some(Subject::Prepared)) => "42P05",
+        (ErrorKind::Conflict, Some(Subject::Result)) => "55000",
+        (ErrorKind::Conflict, Some(Subject::Dependents)) => "2BP01",
         (ErrorKind::Conflict, _) => "42710",
         (ErrorKind::Unauthenticated, _) => "28000",
         (ErrorKind::Forbidden, Some(Subject::ReadOnly)) => "25006",
         (ErrorKind::Forbidden, _) => "42501",
         (ErrorKind::Unsupported, _) => "0A000",
+        (ErrorKind::Data, Some(Subject::Overflow)) => "22003",
+        (ErrorKind::Data, Some(Subject::ZeroDivision)) => "22012",
         (ErrorKind::Data, _) => "22000",
         (ErrorKind::Cancelled | ErrorKind::Timeout, _) => "57014",
         (ErrorKind::Busy, _) => "53300",
@@ -210,7 +219,8 @@ fn arrow(error: ArrowError) -> Error {
         ArrowError::ExternalError(inner) => external(inner),
         ArrowError::NotYetImplemented(message) => Error::unsupported(message),
         ArrowError::IoError(_, inner) => io(&inner),
-        ArrowError::DivideByZero => Error::new(ErrorKind::Data, "division by zero"),
+        ArrowError::DivideByZero => division_by_zero(),
+        ArrowError::ArithmeticOverflow(message) => overflow(&message),
         ArrowError::SchemaError(message) | ArrowError::InvalidArgumentError(message) => {
             Error::new(ErrorKind::Data, message)
         }
@@ -312,9 +322,22 @@ fn shared_external(inner: &(dyn std::error::Error + Send + Sync + 'static)) -> E
 fn shared_arrow(inner: &ArrowError) -> Error {
     match inner {
         ArrowError::ExternalError(inner) => shared_external(inner.as_ref()),
-        ArrowError::DivideByZero => Error::new(ErrorKind::Data, "division by zero"),
+        ArrowError::DivideByZero => division_by_zero(),
+        ArrowError::ArithmeticOverflow(message) => overflow(message),
         other => Error::new(ErrorKind::Data, other.to_string()),
     }
+}
+
+fn division_by_zero() -> Error {
+    Error::new(ErrorKind::Data, "division by zero").about(Subject::ZeroDivision)
+}
+
+/// Arrow tells the operands: `Overflow happened on: 9223372036854775807 + 1`
+fn overflow(message: &str) -> Error {
+    let operation = message.strip_prefix("Overflow happened on: ").unwrap_or(message);
+    Error::new(ErrorKind::Data, format!("arithmetic overflow: {operation}"))
+        .about(Subject::Overflow)
+        .hint("cast an operand to a wider type, such as DECIMAL(38, 0)")
 }
 
 impl Error {
@@ -357,5 +380,8 @@ fn join(error: tokio::task::JoinError) -> Error {
     if error.is_cancelled() {
         return Error::new(ErrorKind::Cancelled, "the query's task was cancelled");
     }
-    Error::internal("a task of the query panicked").caused_by(error)
+    match error.try_into_panic() {
+        Ok(panic) => panicked(&*panic),
+        Err(error) => Error::internal("a task of the query was lost").caused_by(error),
+    }
 }

@@ -16,7 +16,7 @@ fn our_error_survives_a_trip_through_datafusion() {
 fn division_by_zero_is_the_datas_fault() {
     let error = Error::from(DataFusionError::from(ArrowError::DivideByZero));
     assert_eq!(error.kind(), ErrorKind::Data);
-    assert_eq!(error.sqlstate(), "22000");
+    assert_eq!((error.code(), error.sqlstate()), ("DIVISION_BY_ZERO", "22012"));
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! What sort of statement it is, and which way it goes.
 
 use datafusion::sql::parser::{ResetStatement, Statement as SqlStatement};
-use datafusion::sql::sqlparser::ast::{ContextModifier, Expr, Ident, ObjectName, Set, ShowCreateObject, Statement, Use, Value};
+use datafusion::sql::sqlparser::ast::{
+    ContextModifier, Expr, Ident, ObjectName, Set, ShowCreateObject, Statement, Use, Value,
+};
 
 use super::command::session as command;
 use super::parse::Parsed;
@@ -105,7 +107,9 @@ fn show_setting(variable: &[Ident]) -> Box<dyn Command> {
     let name = match words.as_slice() {
         [all] if all.eq_ignore_ascii_case("all") => None,
         // `SHOW TIME ZONE` is PostgreSQL's spelling.
-        [time, zone] if time.eq_ignore_ascii_case("time") && zone.eq_ignore_ascii_case("zone") => Some("time_zone".to_owned()),
+        [time, zone] if time.eq_ignore_ascii_case("time") && zone.eq_ignore_ascii_case("zone") => {
+            Some("time_zone".to_owned())
+        }
         words => Some(words.join(".")),
     };
     Box::new(command::Show(name))
@@ -184,7 +188,9 @@ fn use_target(target: Use) -> Result<Vec<(String, Option<String>)>> {
     match parts.as_slice() {
         [catalog] if wide => Ok(vec![("catalog".into(), Some(catalog.clone()))]),
         [schema] => Ok(vec![("schema".into(), Some(schema.clone()))]),
-        [catalog, schema] => Ok(vec![("catalog".into(), Some(catalog.clone())), ("schema".into(), Some(schema.clone()))]),
+        [catalog, schema] => {
+            Ok(vec![("catalog".into(), Some(catalog.clone())), ("schema".into(), Some(schema.clone()))])
+        }
         _ => Err(Error::invalid(format!("'{name}' is not a catalog and schema"))),
     }
 }

@@ -20,7 +20,7 @@ use super::{Effect, StatementKind};
 use crate::catalog::{Dropped, IfExists, NewTable, TableDefinition};
 use crate::error::{Error, Result};
 use crate::run::Execution;
-use crate::session::{Session, Statement};
+use crate::session::{Session, Settings, Statement};
 
 /// A statement that is no plan.
 pub(crate) trait Command: Debug + Send {
@@ -41,13 +41,19 @@ pub(crate) trait Command: Debug + Send {
     }
 
     /// Does it.
-    fn run<'a>(self: Box<Self>, scope: CommandScope, execution: &'a Execution) -> BoxFuture<'a, Result<Vec<RecordBatch>>>;
+    fn run<'a>(
+        self: Box<Self>,
+        scope: CommandScope,
+        execution: &'a Execution,
+    ) -> BoxFuture<'a, Result<Vec<RecordBatch>>>;
 }
 
 /// Where a command acts.
 #[derive(Debug, Clone)]
 pub(crate) struct CommandScope {
     pub(crate) session: Arc<Session>,
+    /// The settings that hold for the statement.
+    pub(crate) shown: Arc<Settings>,
 }
 
 /// The command for what DataFusion planned as a change of the catalog.
@@ -57,16 +63,21 @@ pub(super) async fn ddl(statement: &Statement, state: &SessionState, ddl: DdlSta
     let change = match ddl {
         DdlStatement::CreateMemoryTable(table) => {
             refuse_unless_plain(&table)?;
-            let schema = table.input.schema().as_arrow();
-            let input = super::physical::physical(state, &table.input).await?.plan;
-            let if_exists = if_exists(table.if_not_exists, table.or_replace);
+            let if_exists = if_exists(table.if_not_exists, table.or_replace)?;
+            let query = super::physical::physical(state, &table.input).await?;
             let declared = matches!(*table.input, LogicalPlan::EmptyRelation(_));
-            let schema = table_schema(schema, declared);
-            return Ok(Box::new(create::CreateTable { name: resolve(table.name), if_exists, schema, input }));
+            let schema = if declared { table.input.schema() } else { query.logical.schema() };
+            let schema = table_schema(schema.as_arrow(), declared);
+            return Ok(Box::new(create::CreateTable {
+                name: resolve(table.name),
+                if_exists,
+                schema,
+                input: query.plan,
+            }));
         }
         DdlStatement::CreateExternalTable(table) => {
             let name = resolve(table.name.clone());
-            let if_exists = if_exists(table.if_not_exists, table.or_replace);
+            let if_exists = if_exists(table.if_not_exists, table.or_replace)?;
             Change::CreateTable { name, table: NewTable::External(definition(*table)?), if_exists }
         }
         DdlStatement::CreateCatalogSchema(schema) => {
@@ -94,11 +105,14 @@ pub(super) async fn ddl(statement: &Statement, state: &SessionState, ddl: DdlSta
     Ok(Box::new(change))
 }
 
-fn if_exists(keep: bool, replace: bool) -> IfExists {
+pub(super) fn if_exists(keep: bool, replace: bool) -> Result<IfExists> {
     match (keep, replace) {
-        (true, _) => IfExists::Keep,
-        (false, true) => IfExists::Replace,
-        (false, false) => IfExists::Fail,
+        (true, true) => {
+            Err(Error::invalid("CREATE OR REPLACE and IF NOT EXISTS contradict each other").hint("use one of both"))
+        }
+        (true, false) => Ok(IfExists::Keep),
+        (false, true) => Ok(IfExists::Replace),
+        (false, false) => Ok(IfExists::Fail),
     }
 }
 
@@ -140,7 +154,9 @@ fn schema_name(name: &str, default_catalog: &str) -> Result<(String, String)> {
 
 fn definition(table: CreateExternalTable) -> Result<TableDefinition> {
     if table.unbounded || !table.order_exprs.is_empty() || !table.constraints.is_empty() || table.temporary {
-        return Err(Error::unsupported("CREATE EXTERNAL TABLE with UNBOUNDED, WITH ORDER, TEMPORARY or constraints is not supported"));
+        return Err(Error::unsupported(
+            "CREATE EXTERNAL TABLE with UNBOUNDED, WITH ORDER, TEMPORARY or constraints is not supported",
+        ));
     }
     let columns = table.schema.as_arrow();
     Ok(TableDefinition {
@@ -150,6 +166,10 @@ fn definition(table: CreateExternalTable) -> Result<TableDefinition> {
         schema: (!columns.fields().is_empty()).then(|| Arc::new(columns.clone())),
         by_operator: false,
         // DataFusion's planner puts the prefix there.
-        options: table.options.into_iter().map(|(key, value)| (key.trim_start_matches("format.").to_owned(), value)).collect(),
+        options: table
+            .options
+            .into_iter()
+            .map(|(key, value)| (key.trim_start_matches("format.").to_owned(), value))
+            .collect(),
     })
 }

@@ -3,8 +3,11 @@
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::Schema;
 use datafusion::common::DFSchema;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::{Expr as LogicalExpr, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::{CastKind, Expr};
 
+use super::logical::analyze;
 use crate::error::{Error, Result, Subject};
 use crate::request::Parameters;
 use crate::session::{Prepared, Statement};
@@ -14,13 +17,15 @@ pub(super) fn constants(statement: &Statement, arguments: Vec<Expr>, prepared: &
     let declared = prepared.data_types.len();
     if declared > 0 && declared != arguments.len() {
         let given = arguments.len();
-        return Err(Error::invalid(format!("the prepared statement takes {declared} values, but EXECUTE gives {given}"))
-            .about(Subject::Parameter));
+        return Err(Error::invalid(format!(
+            "the prepared statement takes {declared} values, but EXECUTE gives {given}"
+        ))
+        .about(Subject::Parameter));
     }
     if arguments.is_empty() {
         return Ok(Parameters::None);
     }
-    let state = statement.session.engine().planning_state(&statement.settings);
+    let state = statement.session.engine().planning_state(&statement.settings)?;
     let empty = DFSchema::empty();
     let one_row = RecordBatchOptions::new().with_row_count(Some(1));
     let row = RecordBatch::try_new_with_options(Schema::empty().into(), Vec::new(), &one_row)?;
@@ -40,9 +45,18 @@ pub(super) fn constants(statement: &Statement, arguments: Vec<Expr>, prepared: &
             datafusion::sql::sqlparser::ast::ExprWithAlias { expr: argument, alias: None },
             &empty,
         )?;
-        let value = state.create_physical_expr(expr, &empty)?.evaluate(&row)?;
+        let value = state.create_physical_expr(analyzed(&state, expr)?, &empty)?.evaluate(&row)?;
         let array = value.into_array(1)?;
         values.push(datafusion::scalar::ScalarValue::try_from_array(&array, 0)?);
     }
     Ok(Parameters::Positional(values))
+}
+
+/// The expression as it would stand in a plan.
+fn analyzed(state: &SessionState, expr: LogicalExpr) -> Result<LogicalExpr> {
+    let plan = LogicalPlanBuilder::empty(true).project([expr])?.build()?;
+    match analyze(state, plan)?.expressions().pop() {
+        Some(expr) => Ok(expr.unalias()),
+        None => Err(Error::internal("an expression was lost in the analyzer")),
+    }
 }

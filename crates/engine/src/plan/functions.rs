@@ -2,15 +2,20 @@
 
 use std::sync::Arc;
 
+use datafusion::execution::FunctionRegistry;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
-use datafusion::logical_expr::{Documentation, Signature};
+use datafusion::logical_expr::{Documentation, ScalarUDF, Signature};
 use datafusion::prelude::SessionConfig;
 
+use super::semantics;
 use crate::catalog::{FunctionInfo, FunctionKind};
 use crate::error::Result;
 use crate::run::CpuThreads;
 use crate::storage::ReadCalls;
+
+/// The time zone of a session that sets none.
+const TIME_ZONE: &str = "UTC";
 
 /// The state that every statement starts from.
 pub(crate) fn base_state(runtime: Arc<RuntimeEnv>, cpu_threads: usize) -> Result<SessionState> {
@@ -18,25 +23,45 @@ pub(crate) fn base_state(runtime: Arc<RuntimeEnv>, cpu_threads: usize) -> Result
         .with_information_schema(false)
         .with_create_default_catalog_and_schema(false)
         .with_target_partitions(cpu_threads);
+    config.options_mut().execution.time_zone = Some(TIME_ZONE.to_owned());
     config.set_extension(Arc::new(CpuThreads(cpu_threads)));
     let options = config.options_mut();
     // Positions in error messages need the parser's spans.
     options.sql_parser.collect_spans = true;
     // The file a table is read from decides where its rows are filtered best.
     options.execution.parquet.pushdown_filters = false;
-    let mut state = SessionStateBuilder::new()
-        .with_config(config)
-        .with_runtime_env(runtime)
-        .with_default_features()
-        .build();
+    let mut state =
+        SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().build();
     datafusion_functions_json::register_all(&mut state)?;
+    for function in semantics::functions() {
+        state.register_udf(function)?;
+    }
+    state.register_udaf(semantics::exact_sum())?;
+    for rule in semantics::rules() {
+        state.add_analyzer_rule(rule);
+    }
+    follow_config(&mut state)?;
     Ok(state)
+}
+
+/// Lets the functions that depend on the configuration, such as `now`, see that of the state.
+pub(crate) fn follow_config(state: &mut SessionState) -> Result<()> {
+    let options = Arc::clone(state.config_options());
+    let updated: Vec<ScalarUDF> = state
+        .scalar_functions()
+        .values()
+        .filter_map(|function| function.inner().with_updated_config(&options))
+        .collect();
+    for function in updated {
+        state.register_udf(Arc::new(function))?;
+    }
+    Ok(())
 }
 
 /// Every function that SQL can call, by name.
 pub(crate) fn function_list(state: &SessionState) -> Vec<FunctionInfo> {
     let mut list = Vec::new();
-    for (name, function) in state.scalar_functions() {
+    for (name, function) in state.scalar_functions().iter().filter(|(name, _)| !is_internal(name)) {
         list.push(describe(name, FunctionKind::Scalar, Some(function.signature()), function.documentation()));
     }
     for (name, function) in state.aggregate_functions() {
@@ -60,6 +85,11 @@ pub(crate) fn function_list(state: &SessionState) -> Vec<FunctionInfo> {
     }
     list.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.kind.name().cmp(b.kind.name())));
     list
+}
+
+/// Functions that stand for operators; nobody calls them by name.
+fn is_internal(name: &str) -> bool {
+    semantics::functions().iter().any(|function| function.name() == name)
 }
 
 fn describe(

@@ -13,7 +13,9 @@ use datafusion::sql::sqlparser::ast::ObjectName;
 use super::classify::normal;
 use super::parameters::number_placeholders;
 use super::parse::{Parsed, parse};
+use super::semantics::merge_keys;
 use super::show::Place;
+use super::suggest::closest;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
@@ -47,12 +49,16 @@ impl<'a> Names<'a> {
 const MAX_DEPTH: usize = 16;
 
 /// Plans a statement, and gives the state that it was planned with. Boxed, because views lead back here.
-pub(super) fn logical<'a>(names: &'a Names<'_>, mut sql: SqlStatement) -> BoxFuture<'a, Result<(SessionState, LogicalPlan)>> {
+pub(super) fn logical<'a>(
+    names: &'a Names<'_>,
+    mut sql: SqlStatement,
+) -> BoxFuture<'a, Result<(SessionState, LogicalPlan)>> {
     async move {
         number_placeholders(&mut sql)?;
         let statement = names.statement;
-        let mut state = statement.session.engine().planning_state(&statement.settings);
+        let mut state = statement.session.engine().planning_state(&statement.settings)?;
         let generated = open_files(&mut sql, &state, statement).await?;
+        merge_keys(&mut sql)?;
         let catalogs = match &names.catalogs {
             Some(catalogs) => catalogs.with_generated(generated),
             None => {
@@ -65,10 +71,15 @@ pub(super) fn logical<'a>(names: &'a Names<'_>, mut sql: SqlStatement) -> BoxFut
         state.register_catalog_list(Arc::new(catalogs.clone()));
         match state.statement_to_plan(sql).await {
             Ok(plan) => Ok((state, rewrite_dml(plan)?)),
-            Err(error) => Err(with_suggestions(Error::from(error), &catalogs)),
+            Err(error) => Err(with_suggestions(Error::from(error), &state, &catalogs)),
         }
     }
     .boxed()
+}
+
+/// The plan with the types that its expressions have when it runs.
+pub(super) fn analyze(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan> {
+    Ok(state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?)
 }
 
 /// The temporary views that the statement names, planned now: they see tables that were replaced since.
@@ -78,13 +89,16 @@ async fn temporary_views(names: &Names<'_>, state: &SessionState, sql: &SqlState
     for reference in state.resolve_table_references(sql)? {
         let Some(view) = session.temporary_view(reference.table()) else { continue };
         if names.depth >= MAX_DEPTH {
-            return Err(Error::invalid(format!("temporary view '{}' is nested too deeply or refers to itself", reference.table()))
-                .about(Subject::Table));
+            return Err(Error::invalid(format!(
+                "temporary view '{}' is nested too deeply or refers to itself",
+                reference.table()
+            ))
+            .about(Subject::Table));
         }
         let Parsed::Sql(query) = parse(&view.definition.sql)? else { continue };
         let inner = Names { statement: names.statement, catalogs: None, depth: names.depth + 1 };
-        let (_, plan) = logical(&inner, *query).await?;
-        let view = TemporaryView::new(view.definition, plan);
+        let (state, plan) = logical(&inner, *query).await?;
+        let view = TemporaryView::new(view.definition, analyze(&state, plan)?);
         tables.insert(reference.table().to_owned(), view.table);
     }
     Ok(tables)
@@ -100,13 +114,21 @@ async fn open_files(sql: &mut SqlStatement, state: &SessionState, statement: &St
     Ok(tables)
 }
 
-/// Names of tables that the user may have meant.
-fn with_suggestions(error: Error, catalogs: &SessionCatalogs) -> Error {
-    if error.kind() != ErrorKind::NotFound || error.subject() != Some(Subject::Table) || !error.suggestions().is_empty() {
+/// Names of tables and table functions that the user may have meant.
+fn with_suggestions(error: Error, state: &SessionState, catalogs: &SessionCatalogs) -> Error {
+    if error.kind() != ErrorKind::NotFound || !error.suggestions().is_empty() {
         return error;
     }
-    let Some(name) = error.message().split('\'').nth(1).map(TableReference::from) else { return error };
-    let suggestions = catalogs.suggest_table(&name);
+    let Some(name) = error.message().split('\'').nth(1) else { return error };
+    let suggestions = match error.subject() {
+        Some(Subject::Table) => catalogs.suggest_table(&TableReference::from(name)),
+        Some(Subject::Function) => {
+            let mut known: Vec<&str> = ReadCalls::functions().collect();
+            known.extend(state.table_functions().keys().map(String::as_str));
+            closest(name, known)
+        }
+        _ => return error,
+    };
     error.suggest(suggestions)
 }
 
@@ -117,7 +139,11 @@ pub(super) fn resolve(name: &ObjectName, place: Place<'_>) -> Result<ResolvedTab
         [table] => TableReference::bare(table.clone()),
         [schema, table] => TableReference::partial(schema.clone(), table.clone()),
         [catalog, schema, table] => TableReference::full(catalog.clone(), schema.clone(), table.clone()),
-        _ => return Err(Error::invalid(format!("'{name}' is not the name of a table: expected [[catalog.]schema.]table"))),
+        _ => {
+            return Err(Error::invalid(format!(
+                "'{name}' is not the name of a table: expected [[catalog.]schema.]table"
+            )));
+        }
     };
     Ok(reference.resolve(place.catalog, place.schema))
 }

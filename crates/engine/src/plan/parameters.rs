@@ -92,8 +92,10 @@ pub(crate) fn bind(plan: LogicalPlan, parameters: &Parameters) -> Result<Logical
                 }
             }
             if let Some(extra) = values.keys().find(|key| !wanted.contains(&format!("${key}"))) {
-                return Err(Error::invalid(format!("parameter '{extra}' was sent, but the statement does not use ${extra}"))
-                    .about(Subject::Parameter));
+                return Err(Error::invalid(format!(
+                    "parameter '{extra}' was sent, but the statement does not use ${extra}"
+                ))
+                .about(Subject::Parameter));
             }
             ParamValues::Map(values.iter().map(|(key, value)| (key.clone(), value.clone().into())).collect())
         }

@@ -95,7 +95,9 @@ mod tests {
     #[test]
     fn exactly_one_statement() {
         assert!(matches!(parse("SELECT 1;"), Ok(Parsed::Sql(_))));
-        for (text, part) in [("", "empty"), (" ; ", "empty"), ("-- nothing", "empty"), ("SELECT 1; SELECT 2", "more than one")] {
+        for (text, part) in
+            [("", "empty"), (" ; ", "empty"), ("-- nothing", "empty"), ("SELECT 1; SELECT 2", "more than one")]
+        {
             let error = parse(text).unwrap_err();
             assert!(error.message().contains(part), "{text}: {error}");
         }

@@ -31,7 +31,8 @@ pub(super) async fn physical(state: &SessionState, logical: &LogicalPlan) -> Res
     let traits = Traits::of(logical)?;
     let optimized = state.optimize(logical)?;
     let plan = state.query_planner().create_physical_plan(&optimized, state).await?;
-    let about_server = traits.only_explains || traits.scans > 0 && traits.scans == traits.server_scans && !traits.unbounded;
+    let about_server =
+        traits.only_explains || traits.scans > 0 && traits.scans == traits.server_scans && !traits.unbounded;
     let light = about_server || traits.scans == 0 && !traits.unbounded;
     Ok(PhysicalQuery { logical: optimized, plan, writes: traits.effect == Effect::Write, about_server, light })
 }
@@ -86,7 +87,10 @@ impl Traits {
                 self.tables.insert(dml.table_name.to_string());
             }
             LogicalPlan::Copy(_) | LogicalPlan::Ddl(_) => self.effect = Effect::Write,
-            LogicalPlan::RecursiveQuery(_) | LogicalPlan::Unnest(_) | LogicalPlan::Join(_) | LogicalPlan::Analyze(_) => {
+            LogicalPlan::RecursiveQuery(_)
+            | LogicalPlan::Unnest(_)
+            | LogicalPlan::Join(_)
+            | LogicalPlan::Analyze(_) => {
                 self.unbounded = true;
             }
             _ => {}

@@ -17,7 +17,9 @@ use super::constants::constants;
 use super::logical::{Names, logical};
 use super::parse::{Parsed, parse};
 use super::show::Place;
-use super::{Access, Action, Command, Effect, Plan, StatementKind, command, logical as names, parameters, physical, views};
+use super::{
+    Access, Action, Command, Effect, Plan, StatementKind, command, logical as names, parameters, physical, views,
+};
 use crate::error::{Error, Result};
 use crate::query::QueryHandle;
 use crate::request::{Parameters, QueryRequest, RequestLimits, Source};
@@ -42,7 +44,7 @@ pub(crate) async fn validate(statement: Statement, request: &QueryRequest) -> Re
 
 /// Plans a statement that is about to be kept, to find its mistakes.
 pub(crate) async fn check_prepared(session: &Arc<Session>, prepared: &Prepared) -> Result<()> {
-    let statement = Statement::new(Arc::clone(session), session.resolved());
+    let statement = Statement::new(Arc::clone(session), session.settings());
     let planner = Planner::new(statement, &QueryRequest::sql(""));
     let parsed = Parsed::Sql(Box::new(SqlStatement::Statement(prepared.statement.clone())));
     planner.validate(parsed, &Parameters::None).await.map(drop)
@@ -84,7 +86,9 @@ impl Planner {
                 }
                 Way::Execute { name, values } => {
                     if depth >= MAX_DEPTH {
-                        return Err(Error::invalid(format!("EXECUTE '{name}' leads to EXECUTE, more than {MAX_DEPTH} deep")));
+                        return Err(Error::invalid(format!(
+                            "EXECUTE '{name}' leads to EXECUTE, more than {MAX_DEPTH} deep"
+                        )));
                     }
                     let prepared = self.statement.session.prepared(&name)?;
                     let values = constants(&self.statement, values, &prepared)?;
@@ -118,8 +122,8 @@ impl Planner {
         names::check_targets(&self.statement, &plan)?;
         let kind = if access.effect == Effect::Write { StatementKind::Dml } else { StatementKind::Query };
         let plan = self.limited(plan, kind)?;
-        let schema = self.wire(&plan);
         let query = physical::physical(state, &plan).await?;
+        let schema = self.wire(&query.logical);
         Ok(self.finish(kind, Action::Query(query), access, schema))
     }
 
@@ -127,7 +131,9 @@ impl Planner {
     fn limited(&self, plan: LogicalPlan, kind: StatementKind) -> Result<LogicalPlan> {
         let limits = [self.limits.rows, self.statement.settings.row_limit];
         match (limits.into_iter().flatten().min(), &plan) {
-            (_, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) | LogicalPlan::DescribeTable(_)) | (None, _) => Ok(plan),
+            (_, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) | LogicalPlan::DescribeTable(_)) | (None, _) => {
+                Ok(plan)
+            }
             (Some(rows), _) if kind == StatementKind::Query => {
                 let rows = usize::try_from(rows).unwrap_or(usize::MAX);
                 Ok(LogicalPlanBuilder::from(plan).limit(0, Some(rows))?.build()?)
@@ -155,7 +161,10 @@ impl Planner {
             priority: self.statement.settings.priority,
             byte_limit: self.limits.bytes,
             settings: Arc::clone(&self.statement.settings),
-            scope: CommandScope { session: Arc::clone(&self.statement.session) },
+            scope: CommandScope {
+                session: Arc::clone(&self.statement.session),
+                shown: Arc::clone(&self.statement.shown),
+            },
         }
     }
 
@@ -167,7 +176,9 @@ impl Planner {
                 SqlStatement::Statement(prepared.statement)
             }
             Way::Command(command) => return Ok(Validation::of(command.kind(), command.schema())),
-            Way::ShowCreate(_) => return Ok(Validation::of(StatementKind::Query, SchemaRef::new(arrow::datatypes::Schema::empty()))),
+            Way::ShowCreate(_) => {
+                return Ok(Validation::of(StatementKind::Query, SchemaRef::new(arrow::datatypes::Schema::empty())));
+            }
             Way::CreateView(statement) => {
                 let command = views::create(&self.statement, *statement).await?;
                 return Ok(Validation::of(command.kind(), command.schema()));
@@ -182,13 +193,18 @@ impl Planner {
         let access = physical::access(&plan, self.read_only)?;
         crate::auth::policy::authorize(self.statement.session.principal(), &access)?;
         let kind = if access.effect == Effect::Write { StatementKind::Dml } else { StatementKind::Query };
-        let schema = self.wire(&plan);
-        let mut validation = Validation::of(kind, schema);
+        // Without the types of its parameters, not every statement has those of its result.
+        let mut validation = match names::analyze(&state, plan.clone()) {
+            Ok(analyzed) => Validation::of(kind, self.wire(&analyzed)),
+            Err(_) if !parameters.is_empty() => Validation::of(kind, self.wire(&plan)),
+            Err(error) => return Err(error),
+        };
         validation.tables = access.tables;
         validation.plan = plan.display_indent().to_string();
         // A statement with open parameters has no physical plan yet.
         if parameters.is_empty() || *values != Parameters::None {
             let query = physical::physical(&state, &parameters::bind(plan, values)?).await?;
+            validation.schema = self.wire(&query.logical);
             validation.plan = query.logical.display_indent().to_string();
             let statistics = StatisticsContext::new().compute(query.plan.as_ref(), &StatisticsArgs::new())?;
             validation.estimated_rows = known(&statistics.num_rows);

@@ -24,7 +24,9 @@ pub(super) fn rewrite(statement: &Statement, place: Place<'_>) -> Result<Option<
         }
         Statement::ShowCatalogs { show_options, .. } => {
             let filter = filter(show_options, "catalog_name")?;
-            format!("SELECT DISTINCT catalog_name FROM information_schema.schemata WHERE true{filter} ORDER BY catalog_name")
+            format!(
+                "SELECT DISTINCT catalog_name FROM information_schema.schemata WHERE true{filter} ORDER BY catalog_name"
+            )
         }
         Statement::ShowColumns { show_options, .. } => columns(show_options)?,
         Statement::ShowFunctions { filter } => {

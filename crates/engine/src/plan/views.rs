@@ -9,10 +9,10 @@ use futures::future::BoxFuture;
 use super::Command;
 use super::classify::normal;
 use super::command::catalog::Change;
-use super::logical::{Names, logical, resolve};
+use super::logical::{Names, analyze, logical, resolve};
 use super::parse::{Parsed, parse};
 use super::show::Place;
-use crate::catalog::{IfExists, NewTable, PlanView, SessionCatalogs, ViewDefinition};
+use crate::catalog::{NewTable, PlanView, SessionCatalogs, ViewDefinition};
 use crate::error::{Error, Result};
 use crate::session::{Statement, TemporaryView};
 
@@ -27,8 +27,8 @@ impl PlanView for ViewPlanner {
             let Parsed::Sql(query) = parse(&sql)? else {
                 return Err(Error::internal("the text of a view is no query"));
             };
-            let (_, plan) = logical(&Names::within(&statement, catalogs), *query).await?;
-            Ok(plan)
+            let (state, plan) = logical(&Names::within(&statement, catalogs), *query).await?;
+            analyze(&state, plan)
         }
         .boxed()
     }
@@ -49,7 +49,8 @@ pub(super) async fn create(statement: &Statement, ast: Ast) -> Result<Box<dyn Co
         schema: settings.schema.clone(),
     };
     let query = SqlStatement::Statement(Box::new(Ast::Query(view.query)));
-    let (_, plan) = logical(&Names::new(statement), query).await?;
+    let (state, plan) = logical(&Names::new(statement), query).await?;
+    let plan = analyze(&state, plan)?;
     let width = plan.schema().fields().len();
     if !definition.columns.is_empty() && definition.columns.len() != width {
         let named = definition.columns.len();
@@ -64,11 +65,7 @@ pub(super) async fn create(statement: &Statement, ast: Ast) -> Result<Box<dyn Co
         Change::CreateTemporaryView { name, view: TemporaryView::new(definition, plan), replace }
     } else {
         let place = Place { catalog: &settings.catalog, schema: &settings.schema };
-        let if_exists = match (view.if_not_exists, replace) {
-            (true, _) => IfExists::Keep,
-            (false, true) => IfExists::Replace,
-            (false, false) => IfExists::Fail,
-        };
+        let if_exists = super::command::if_exists(view.if_not_exists, replace)?;
         Change::CreateTable { name: resolve(&view.name, place)?, table: NewTable::View(definition), if_exists }
     };
     Ok(Box::new(change))

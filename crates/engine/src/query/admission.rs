@@ -242,7 +242,8 @@ mod tests {
 
     #[tokio::test]
     async fn the_queue_has_a_timeout() {
-        let config = AdmissionConfig { queue_timeout: Span(Duration::from_millis(1)), ..admission(1, 1, 1).config.clone() };
+        let config =
+            AdmissionConfig { queue_timeout: Span(Duration::from_millis(1)), ..admission(1, 1, 1).config.clone() };
         let admission = Admission::new(config);
         let _running = admission.enter("a", 5).unwrap().permit().await.unwrap();
         let error = admission.enter("b", 5).unwrap().permit().await.unwrap_err();

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use super::admission::{Admission, Permit};
 use super::{Queries, QueryHandle, QueryState};
 use crate::auth::{Principal, policy};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, catch_panic};
 use crate::plan::Plan;
 use crate::run::Runner;
 use crate::session::Statement;
@@ -62,7 +62,7 @@ impl Query<Received> {
     pub(crate) async fn plan(self) -> Result<Query<Planned>> {
         let Self { life, phase: Received(statement) } = self;
         life.handle.enter(QueryState::Planning);
-        let outcome = life.handle.guard(crate::plan::plan(statement, &life.handle)).await;
+        let outcome = catch_panic(life.handle.guard(crate::plan::plan(statement, &life.handle))).await;
         let (life, plan) = life.keep(outcome)?;
         life.handle.set_kind(plan.kind.name());
         life.handle.meter().planned(plan.logical_text());

@@ -1,13 +1,13 @@
 //! How far a query is, read from the metrics that its plan keeps anyway: nothing is added to the hot path but two counters.
 
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::RecordBatch;
 use datafusion::common::stats::Precision;
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
-use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::metrics::{MetricValue, MetricsSet};
+use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use parking_lot::Mutex;
 
@@ -70,7 +70,9 @@ impl Meter {
         let profile = match &*self.source.lock() {
             Source::None => String::new(),
             Source::Ended(_, profile) => profile.clone(),
-            Source::Running { plan, .. } => DisplayableExecutionPlan::with_metrics(plan.as_ref()).indent(true).to_string(),
+            Source::Running { plan, .. } => {
+                DisplayableExecutionPlan::with_metrics(plan.as_ref()).indent(true).to_string()
+            }
         };
         Profile { plan: self.logical.get().cloned().unwrap_or_default(), profile }
     }
@@ -164,7 +166,8 @@ impl Stage {
     }
 
     fn rows_read(&self) -> u64 {
-        let rows = |leaf: &Arc<dyn ExecutionPlan>| leaf.metrics().and_then(|metrics| metrics.output_rows()).unwrap_or(0);
+        let rows =
+            |leaf: &Arc<dyn ExecutionPlan>| leaf.metrics().and_then(|metrics| metrics.output_rows()).unwrap_or(0);
         self.leaves.iter().map(|leaf| rows(leaf) as u64).sum()
     }
 

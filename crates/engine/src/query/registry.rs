@@ -54,7 +54,8 @@ impl Queries {
         self.check(&request)?;
         let settings = session.settings_for(&request)?;
         let id = request.id.unwrap_or_default();
-        let bounds = [request.limits.timeout, settings.statement_timeout, self.limits.max_statement_timeout.limit()];
+        let bounds =
+            [request.limits.timeout, settings.resolved().statement_timeout, self.limits.max_statement_timeout.limit()];
         let timeout = bounds.into_iter().flatten().min();
         let sql = self.history.cut(&request.text());
         let owner = (session.principal().name().into(), session.id().into());
@@ -209,8 +210,10 @@ impl Queries {
         let length = request.text().len() as u64;
         if length > self.limits.max_sql_bytes.0 {
             let limit = self.limits.max_sql_bytes;
-            return Err(Error::invalid(format!("the statement has {length} bytes, more than limits.max_sql_bytes ({limit})"))
-                .hint("load large data from a file instead of VALUES"));
+            return Err(Error::invalid(format!(
+                "the statement has {length} bytes, more than limits.max_sql_bytes ({limit})"
+            ))
+            .hint("load large data from a file instead of VALUES"));
         }
         let parameters = match &request.parameters {
             Parameters::None => 0,
@@ -219,8 +222,10 @@ impl Queries {
         };
         if parameters > self.limits.max_parameters {
             let limit = self.limits.max_parameters;
-            return Err(Error::invalid(format!("the request has {parameters} parameters, more than limits.max_parameters ({limit})"))
-                .about(Subject::Parameter));
+            return Err(Error::invalid(format!(
+                "the request has {parameters} parameters, more than limits.max_parameters ({limit})"
+            ))
+            .about(Subject::Parameter));
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::auth::Role;
+use crate::error::ErrorKind;
 use crate::units::{ByteSize, Span};
 
 const ROWS_PER_BATCH: i64 = 100;

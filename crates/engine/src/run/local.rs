@@ -1,6 +1,5 @@
 //! Runs queries in this process.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -12,7 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{AccountedPool, CpuPool, Execution, MemoryBudget, Runner, SpillArea};
-use crate::error::{Error, ErrorKind, Result, Subject};
+use crate::error::{Error, ErrorKind, Result, Subject, catch_panic};
 use crate::plan::{Action, PhysicalQuery, Plan};
 use crate::query::{Admitted, Life, Permit, Query, QueryHandle};
 use crate::storage::FileCommit;
@@ -87,8 +86,7 @@ async fn drive(
     settled: oneshot::Receiver<Result<()>>,
 ) {
     let handle = Arc::clone(&life.handle);
-    let work = AssertUnwindSafe(handle.guard(produce(plan, &execution, &sink))).catch_unwind().await;
-    let outcome = work.unwrap_or_else(|panic| Err(panicked(&*panic)));
+    let outcome = catch_panic(handle.guard(produce(plan, &execution, &sink))).await;
     if outcome.is_err() {
         execution.rollback().await;
     }
@@ -176,11 +174,4 @@ impl Output<'_> {
         }
         self.sink.send(Ok(batch)).await.map_err(|_| self.handle.cancelled())
     }
-}
-
-fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-    tracing::error!(panic = %text, "a query panicked");
-    Error::internal(format!("the query panicked: {text}"))
 }

@@ -62,7 +62,12 @@ impl SpillArea {
 
     /// Bytes that all queries together have on disk now.
     pub(crate) fn used(&self) -> u64 {
-        self.users.lock().iter().filter_map(|(manager, _)| manager.upgrade()).map(|manager| manager.used_disk_space()).sum()
+        self.users
+            .lock()
+            .iter()
+            .filter_map(|(manager, _)| manager.upgrade())
+            .map(|manager| manager.used_disk_space())
+            .sum()
     }
 
     /// Ends the query that spilled most while all together are over the quota.

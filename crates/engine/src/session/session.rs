@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use datafusion::common::ResolvedTableReference;
 use parking_lot::Mutex;
 
-use super::{Prepared, Resolved, SessionInfo, SettingInfo, Settings, Statement, TemporaryView, Validation};
+use super::{Prepared, SessionInfo, SettingInfo, Settings, Statement, TemporaryView, Validation};
 use crate::auth::Principal;
 use crate::catalog::{NamedTables, SessionCatalogs, TableDetail};
 use crate::engine::Engine;
@@ -80,7 +80,7 @@ impl Session {
     /// `NotFound`, with similar names.
     pub async fn table_detail(self: &Arc<Self>, catalog: &str, schema: &str, table: &str) -> Result<TableDetail> {
         let name = ResolvedTableReference { catalog: catalog.into(), schema: schema.into(), table: table.into() };
-        let statement = Statement::new(Arc::clone(self), self.resolved());
+        let statement = Statement::new(Arc::clone(self), self.settings());
         SessionCatalogs::new(statement.scope(NamedTables::new())).detail(&name).await
     }
 
@@ -155,18 +155,15 @@ impl Session {
         DateTime::from_timestamp_millis(self.last_used.load(Ordering::Relaxed)).unwrap_or(self.created_at)
     }
 
-    pub(crate) fn resolved(&self) -> Arc<Resolved> {
-        Arc::clone(self.state.lock().settings.resolved())
+    pub(crate) fn settings(&self) -> Settings {
+        self.state.lock().settings.clone()
     }
 
     /// The settings that hold for one request.
-    pub(crate) fn settings_for(&self, request: &QueryRequest) -> Result<Arc<Resolved>> {
-        if request.settings.is_empty() {
-            return Ok(self.resolved());
-        }
-        let mut settings = self.state.lock().settings.clone();
+    pub(crate) fn settings_for(&self, request: &QueryRequest) -> Result<Settings> {
+        let mut settings = self.settings();
         request.settings.iter().try_for_each(|(name, value)| settings.set(name, value))?;
-        Ok(Arc::clone(settings.resolved()))
+        Ok(settings)
     }
 
     /// Changes settings together: all or, on an error, none.

@@ -240,7 +240,10 @@ mod tests {
         settings.set("datafusion.optimizer.prefer_hash_join", "false").unwrap();
         assert!(!settings.resolved().config.options().optimizer.prefer_hash_join);
         assert!(settings.set("datafusion.optimizer.prefer_hash_join", "maybe").is_err());
-        assert_eq!(settings.set("datafusion.execution.spill_compression", "zstd").unwrap_err().code(), "SETTING_NOT_FOUND");
+        assert_eq!(
+            settings.set("datafusion.execution.spill_compression", "zstd").unwrap_err().code(),
+            "SETTING_NOT_FOUND"
+        );
     }
 
     #[test]

@@ -4,18 +4,21 @@ use std::sync::Arc;
 
 use crate::catalog::{NamedTables, Scope};
 use crate::plan::ViewPlanner;
-use crate::session::{Resolved, Session};
+use crate::session::{Resolved, Session, Settings};
 
 /// One statement on its way through planning.
 #[derive(Debug, Clone)]
 pub(crate) struct Statement {
     pub(crate) session: Arc<Session>,
+    /// The values, as planning reads them.
     pub(crate) settings: Arc<Resolved>,
+    /// The same as text, for `SHOW`.
+    pub(crate) shown: Arc<Settings>,
 }
 
 impl Statement {
-    pub(crate) fn new(session: Arc<Session>, settings: Arc<Resolved>) -> Self {
-        Self { session, settings }
+    pub(crate) fn new(session: Arc<Session>, settings: Settings) -> Self {
+        Self { session, settings: Arc::clone(settings.resolved()), shown: Arc::new(settings) }
     }
 
     /// What the names of the statement are looked up in.

@@ -22,7 +22,6 @@ use url::Url;
 #[derive(Debug, Default)]
 pub(crate) struct ReadCounter {
     bytes: AtomicU64,
-    requests: AtomicU64,
 }
 
 impl ReadCounter {
@@ -31,17 +30,8 @@ impl ReadCounter {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Reading requests made; listings do not count.
-    pub(crate) fn requests(&self) -> u64 {
-        self.requests.load(Ordering::Relaxed)
-    }
-
     fn add_bytes(&self, bytes: u64) {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    fn add_request(&self) {
-        self.requests.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -113,14 +103,12 @@ impl ObjectStore for CountingStore {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.counter.add_request();
         let head = options.head;
         let result = self.inner.get_opts(location, options).await?;
         Ok(if head { result } else { self.counted(result) })
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.counter.add_request();
         let parts = self.inner.get_ranges(location, ranges).await?;
         self.counter.add_bytes(parts.iter().map(|part| part.len() as u64).sum());
         Ok(parts)

@@ -27,13 +27,12 @@ use super::listing;
 use super::location::{Location, Shape};
 use super::open::{self, PartitionColumn, TableDefinition};
 use super::policy::StoragePolicy;
-use crate::{Error, Result, Subject};
+use crate::{Error, ErrorKind, Result, Subject};
 
 mod scan;
 
 /// A table of files in one store. Files that appear later are seen by the next scan.
 pub(crate) struct ExternalTable {
-    definition: TableDefinition,
     policy: Arc<StoragePolicy>,
     locations: Vec<Location>,
     accept: Accept,
@@ -78,14 +77,18 @@ impl ExternalTable {
     ) -> BoxFuture<'a, Result<Arc<dyn TableProvider>>> {
         let policy = Arc::clone(policy);
         async move {
-            let table = open::open(definition, policy, session).await?;
+            let place = definition.place();
+            let opened = open::open(definition, policy, session).await;
+            let table = opened.map_err(|error| match error.kind() {
+                ErrorKind::Storage => error.while_doing(&format!("reading {place}")),
+                _ => error,
+            })?;
             Ok(Arc::new(table) as Arc<dyn TableProvider>)
         }
         .boxed()
     }
 
     pub(super) fn new(
-        definition: TableDefinition,
         policy: Arc<StoragePolicy>,
         locations: Vec<Location>,
         accept: Accept,
@@ -96,17 +99,7 @@ impl ExternalTable {
         let columns = file_schema.fields().iter().map(Arc::clone).chain(partitions.iter().map(partition_field));
         let schema = Arc::new(Schema::new_with_metadata(columns.collect::<Vec<_>>(), file_schema.metadata().clone()));
         let fingerprint = Arc::new(SchemaFingerprint::from_schema(&file_schema));
-        Self { definition, policy, locations, accept, format, file_schema, fingerprint, partitions, schema }
-    }
-
-    /// What the table was made from.
-    pub(crate) fn definition(&self) -> &TableDefinition {
-        &self.definition
-    }
-
-    /// Where its files are.
-    pub(crate) fn locations(&self) -> &[Location] {
-        &self.locations
+        Self { policy, locations, accept, format, file_schema, fingerprint, partitions, schema }
     }
 
     fn partition_names(&self) -> Vec<&str> {

@@ -40,7 +40,8 @@ impl Files {
             .with_metadata_cache_limit(cache)
             .with_list_files_cache_limit(if listing_ttl.is_some() { cache / 8 } else { 0 })
             .with_list_files_cache_ttl(listing_ttl);
-        let runtime = RuntimeEnvBuilder::new().with_object_store_registry(stores).with_cache_manager(caches).build_arc()?;
+        let runtime =
+            RuntimeEnvBuilder::new().with_object_store_registry(stores).with_cache_manager(caches).build_arc()?;
         Ok(Arc::new(Self { policy, runtime }))
     }
 

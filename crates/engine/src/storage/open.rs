@@ -45,6 +45,14 @@ pub(crate) struct TableDefinition {
     pub(crate) by_operator: bool,
 }
 
+impl TableDefinition {
+    /// Where it is, for messages: without the queries of signed URLs.
+    pub(super) fn place(&self) -> String {
+        let places: Vec<&str> = self.locations.iter().map(|text| cut_query(text)).collect();
+        places.join(", ")
+    }
+}
+
 /// A column whose values are the names of folders.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct PartitionColumn {
@@ -81,7 +89,7 @@ pub(super) async fn open(
         None => schema::infer(session, &store, recognized.format, &format, &options, &files).await?,
     };
     let file_schema = without(&whole, &partitions);
-    Ok(ExternalTable::new(definition, policy, locations, accept, format, file_schema, partitions))
+    Ok(ExternalTable::new(policy, locations, accept, format, file_schema, partitions))
 }
 
 fn locate(definition: &TableDefinition, policy: &StoragePolicy) -> Result<Vec<Location>> {

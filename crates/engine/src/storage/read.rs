@@ -84,13 +84,6 @@ impl ReadCalls {
         Ok(found.calls)
     }
 
-    /// The same for a statement that is standard SQL, or any part of one.
-    pub(crate) fn extract_from(part: &mut impl VisitMut) -> Result<Vec<ReadCall>> {
-        let mut found = Self { calls: Vec::new() };
-        found.visit(part)?;
-        Ok(found.calls)
-    }
-
     /// The names of the functions, for listings.
     pub(crate) fn functions() -> impl Iterator<Item = &'static str> {
         FUNCTIONS.iter().map(|(name, _)| *name)

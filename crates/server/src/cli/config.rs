@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use tidemill_engine::auth::{Secret, hash_password};
 
-use crate::config::{DEFAULTS, Effective, Entry, Key, Origin, Problems, Reference, Sources, load};
+use crate::config::{DEFAULTS, Effective, Entry, Key, Origin, Reference, Sources, load};
 
 /// Exit code of a configuration that does not hold.
 pub const EXIT_BAD_CONFIG: u8 = 2;
@@ -78,7 +78,7 @@ impl ConfigCommand {
     /// Runs the command and returns the exit code of the process.
     ///
     /// # Errors
-    /// When `out` cannot be written or `input` cannot be read.
+    /// When `out` cannot be written, `input` cannot be read, or there is nothing to show: the configuration does not hold.
     pub fn run(&self, input: impl BufRead, mut out: impl Write) -> anyhow::Result<u8> {
         match self {
             Self::Show { defaults: true, .. } => out.write_all(DEFAULTS.as_bytes())?,
@@ -93,9 +93,8 @@ impl ConfigCommand {
 
 fn show(sources: &Sources, out: &mut impl Write) -> anyhow::Result<u8> {
     let (effective, problems) = Effective::read(sources);
-    if !problems.is_empty() {
-        return report(&problems, out);
-    }
+    // Not among the output, which may be on its way into a file.
+    anyhow::ensure!(problems.is_empty(), problems);
     let mut entries: Vec<_> =
         effective.entries().map(|(key, value, origin)| (key.parent(), key, value, origin)).collect();
     entries.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
@@ -123,13 +122,11 @@ fn check(sources: &Sources, out: &mut impl Write) -> anyhow::Result<u8> {
             writeln!(out, "the configuration holds")?;
             Ok(0)
         }
-        Err(problems) => report(&problems, out),
+        Err(problems) => {
+            writeln!(out, "{problems}")?;
+            Ok(EXIT_BAD_CONFIG)
+        }
     }
-}
-
-fn report(problems: &Problems, out: &mut impl Write) -> anyhow::Result<u8> {
-    writeln!(out, "{problems}")?;
-    Ok(EXIT_BAD_CONFIG)
 }
 
 fn explain(text: &str, sources: &Sources, out: &mut impl Write) -> anyhow::Result<u8> {

@@ -67,7 +67,8 @@ async fn serve(config: config::Config) -> Result<()> {
     // A parent that does not read our output is no reason to stop.
     let _ = writeln!(out, "listening door=http address={address}");
     if with_demo {
-        let _ = writeln!(out, "{}", demo::guide(&address.to_string()));
+        let program = std::env::args().next().unwrap_or_else(|| "tidemill".to_owned());
+        let _ = writeln!(out, "{}", demo::guide(&address.to_string(), &program));
     }
     let _ = out.flush();
     drop(out);

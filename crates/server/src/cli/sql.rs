@@ -18,11 +18,13 @@ use std::sync::Arc;
 use clap::Args;
 use tidemill_engine::auth::Secret;
 
+use super::config::ConfigArgs;
 use client::Client;
 use failure::{EXIT_CODES, Failure};
 use output::{Format, Output, Style};
 use remote::{Login, Remote};
 use runner::{Runner, say};
+use shell::Shell;
 
 const PASSWORD_VARIABLE: &str = "TIDEMILL_PASSWORD";
 
@@ -49,8 +51,8 @@ pub struct SqlArguments {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// A server to connect to, such as http://127.0.0.1:8080.
-    #[arg(long)]
+    /// A server to connect to, such as http://127.0.0.1:8080; it has its own configuration.
+    #[arg(long, conflicts_with_all = ["config", "data_dir", "set"])]
     url: Option<String>,
 
     /// The user at the server. The password is TIDEMILL_PASSWORD from the environment, or asked for.
@@ -61,6 +63,10 @@ pub struct SqlArguments {
     #[arg(long, value_name = "VARIABLE", requires = "url", conflicts_with = "user",
           num_args = 0..=1, default_missing_value = "TIDEMILL_TOKEN")]
     token_env: Option<String>,
+
+    /// Where the configuration of the engine in this process comes from.
+    #[command(flatten)]
+    from: ConfigArgs,
 }
 
 /// What to run.
@@ -69,56 +75,41 @@ enum Input {
     Prompt,
 }
 
-impl SqlArguments {
-    /// Whether an engine in this process is needed.
-    pub fn is_embedded(&self) -> bool {
-        self.url.is_none()
-    }
-}
-
-/// Runs the command. `open_embedded` opens a session of an engine in this process; it is called only if one is needed.
-pub async fn run<Open>(arguments: SqlArguments, open_embedded: Open) -> ExitCode
-where
-    Open: AsyncFnOnce() -> anyhow::Result<EmbeddedClient>,
-{
-    match execute(arguments, open_embedded).await {
+/// Runs the command.
+pub async fn run(arguments: SqlArguments) -> ExitCode {
+    match execute(arguments).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.exit_code(),
     }
 }
 
-/// A session of an engine in this process, ready for [`run`].
-pub struct EmbeddedClient(Arc<dyn Client>);
-
-pub use embedded::open as open_embedded;
-
-impl std::fmt::Debug for EmbeddedClient {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("EmbeddedClient")
-    }
-}
-
 /// Every failure has been explained to the user when this returns.
-async fn execute<Open>(arguments: SqlArguments, open_embedded: Open) -> Result<(), Failure>
-where
-    Open: AsyncFnOnce() -> anyhow::Result<EmbeddedClient>,
-{
+async fn execute(arguments: SqlArguments) -> Result<(), Failure> {
     let prepared = async {
         let output = open_output(&arguments)?;
         let input = read_input(&arguments)?;
         let client = match &arguments.url {
             Some(url) => Arc::new(Remote::connect(url, login(&arguments)?).await?) as Arc<dyn Client>,
-            None => open_embedded().await.map_err(|error| Failure::Usage(format!("{error:#}")))?.0,
+            None => embedded::open(&arguments.from).await.map_err(|error| Failure::Usage(format!("{error:#}")))?,
         };
         Ok((input, output, client))
     };
     let (input, output, client) = prepared.await.inspect_err(|failure: &Failure| say(&failure.explain("")))?;
 
     let style = Style { format: arguments.format, expanded: false };
-    let mut runner = Runner::new(Arc::clone(&client), output, style);
-    let outcome = match input {
-        Input::Script(text) => runner.script(&text).await,
-        Input::Prompt => shell::run(&mut runner).await,
+    let (runner, outcome) = match input {
+        Input::Script(text) => {
+            let mut runner = Runner::new(Arc::clone(&client), output, style);
+            let outcome = runner.script(&text).await;
+            (runner, outcome)
+        }
+        Input::Prompt => {
+            // The shell takes Ctrl-C for itself when it opens: the runner has to come after it.
+            let shell = Shell::open(&client).inspect_err(|failure| say(&failure.explain("")))?;
+            let mut runner = Runner::new(Arc::clone(&client), output, style);
+            let outcome = shell.run(&mut runner).await;
+            (runner, outcome)
+        }
     };
     client.close().await;
     outcome?;
@@ -195,12 +186,17 @@ mod tests {
 
     #[test]
     fn contradicting_arguments_are_refused() {
-        for bad in [&["-c", "x", "-f", "y"][..], &["--user", "u"], &["--token-env", "T"], &["--format", "xml"]] {
+        for bad in [
+            &["-c", "x", "-f", "y"][..],
+            &["--user", "u"],
+            &["--token-env", "T"],
+            &["--format", "xml"],
+            &["--url", "http://h", "--set", "memory.limit=1GiB"],
+        ] {
             assert!(parse(bad).is_err(), "{bad:?}");
         }
         let token = parse(&["--url", "http://h", "--token-env"]).unwrap();
         assert_eq!(token.token_env.as_deref(), Some("TIDEMILL_TOKEN"));
-        assert!(!token.is_embedded());
     }
 
     #[test]

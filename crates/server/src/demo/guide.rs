@@ -1,7 +1,7 @@
 //! What `serve --demo` tells a newcomer to try.
 
-/// The commands to try next, for a server whose HTTP door listens at `address` (`host:port`).
-pub fn guide(address: &str) -> String {
+/// The commands to try next, for a server whose HTTP door listens at `address` (`host:port`); `program` starts this binary.
+pub fn guide(address: &str, program: &str) -> String {
     format!(
         r#"
 Demo data: the TPC-H tables (scale 0.1) and timeseries, in catalog demo. Try next:
@@ -14,10 +14,10 @@ Demo data: the TPC-H tables (scale 0.1) and timeseries, in catalog demo. Try nex
     -d "SELECT date_bin(INTERVAL '1 day', ts) AS day, avg(value) AS mean, count(*) - count(value) AS gaps
         FROM timeseries GROUP BY day ORDER BY day"
 
-  tidemill sql --url http://{address}
-  tidemill sql --url http://{address} -c "SHOW TABLES"
+  {program} sql --url http://{address}
+  {program} sql --url http://{address} -c "SHOW TABLES"
 
-API description: http://{address}/v1/openapi.json
+API: http://{address}/docs, and for programs http://{address}/v1/openapi.json
 Stop with Ctrl-C.
 "#
     )

@@ -38,7 +38,11 @@ impl Command for Change {
         }
     }
 
-    fn run<'a>(self: Box<Self>, scope: CommandScope, _execution: &'a Execution) -> BoxFuture<'a, Result<Vec<RecordBatch>>> {
+    fn run<'a>(
+        self: Box<Self>,
+        scope: CommandScope,
+        _execution: &'a Execution,
+    ) -> BoxFuture<'a, Result<Vec<RecordBatch>>> {
         async move {
             self.apply(&scope).await?;
             Ok(Vec::new())
@@ -93,7 +97,11 @@ impl Command for ShowCreate {
         Arc::new(Schema::new(names.map(|name| Field::new(name, DataType::Utf8, true)).to_vec()))
     }
 
-    fn run<'a>(self: Box<Self>, scope: CommandScope, _execution: &'a Execution) -> BoxFuture<'a, Result<Vec<RecordBatch>>> {
+    fn run<'a>(
+        self: Box<Self>,
+        scope: CommandScope,
+        _execution: &'a Execution,
+    ) -> BoxFuture<'a, Result<Vec<RecordBatch>>> {
         async move {
             let statement = scope.session.engine().catalogs().statement(&self.0).await?;
             let name = &self.0;

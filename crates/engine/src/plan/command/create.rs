@@ -37,7 +37,11 @@ impl Command for CreateTable {
         true
     }
 
-    fn run<'a>(self: Box<Self>, scope: CommandScope, execution: &'a Execution) -> BoxFuture<'a, Result<Vec<RecordBatch>>> {
+    fn run<'a>(
+        self: Box<Self>,
+        scope: CommandScope,
+        execution: &'a Execution,
+    ) -> BoxFuture<'a, Result<Vec<RecordBatch>>> {
         async move {
             let engine = scope.session.engine();
             let catalogs = engine.catalogs();

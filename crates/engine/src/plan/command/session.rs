@@ -70,7 +70,7 @@ pub(in crate::plan) struct Show(pub(in crate::plan) Option<String>);
 impl Show {
     fn answer(&self, scope: &CommandScope) -> Result<Vec<RecordBatch>> {
         let Some(name) = &self.0 else {
-            let list = scope.session.setting_list();
+            let list = scope.shown.list();
             let column = |pick: fn(&crate::session::SettingInfo) -> &str| {
                 Arc::new(StringArray::from_iter_values(list.iter().map(pick))) as _
             };
@@ -83,7 +83,7 @@ impl Show {
             ];
             return Ok(vec![RecordBatch::try_new(self.schema(), columns)?]);
         };
-        let value = scope.session.setting(name)?;
+        let value = scope.shown.get(name)?;
         let column = Arc::new(StringArray::from(vec![value]));
         Ok(vec![RecordBatch::try_new(self.schema(), vec![column])?])
     }

@@ -11,7 +11,8 @@ pub(super) static SETTING: Setting = Setting {
     default: "UTC",
     doc: "The time zone of timestamps with time zone, as an IANA name or an offset.",
     apply: |text, resolved| {
-        text.parse::<Tz>().map_err(|_| "accepted are IANA names such as Europe/Berlin, and offsets such as +02:00".to_owned())?;
+        text.parse::<Tz>()
+            .map_err(|_| "accepted are IANA names such as Europe/Berlin, and offsets such as +02:00".to_owned())?;
         resolved.time_zone = text.to_owned();
         resolved.config.options_mut().execution.time_zone = Some(text.to_owned());
         Ok(())

@@ -6,9 +6,10 @@ use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef}
 use datafusion::catalog::Session;
 use datafusion::datasource::file_format::FileFormat;
 use futures::{StreamExt, TryStreamExt};
-use object_store::{ObjectMeta, ObjectStore};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use super::unreadable;
+use crate::error::catch_panic;
 use crate::storage::format::Format;
 use crate::storage::options::ReadOptions;
 use crate::{Error, ErrorKind, Result, Subject};
@@ -33,9 +34,14 @@ pub(super) async fn infer(
     let sampled = sample(files, if kind.is_text() { MAX_TEXT_FILES } else { MAX_FILES });
     let schemas: Vec<(ObjectMeta, SchemaRef)> = futures::stream::iter(sampled)
         .map(|file| async move {
-            match format.infer_schema(session, store, std::slice::from_ref(&file)).await {
+            // A reader may panic on a file that lies about itself.
+            let looking = async { Ok(format.infer_schema(session, store, std::slice::from_ref(&file)).await?) };
+            match catch_panic(looking).await {
                 Ok(schema) => Ok((file, schema)),
-                Err(error) => Err(unreadable(&file, error.into())),
+                Err(error) if kind == Format::Parquet => {
+                    Err(footer_error(store, &file).await.unwrap_or_else(|| unreadable(&file, error)))
+                }
+                Err(error) => Err(unreadable(&file, error)),
             }
         })
         .buffered(CONCURRENCY)
@@ -45,6 +51,27 @@ pub(super) async fn infer(
         same_columns(&schemas)?;
     }
     merge(&schemas, kind.is_text())
+}
+
+/// What is wrong with the end of a Parquet file, where readers start: how long the metadata before it are, and `PAR1`.
+async fn footer_error(store: &Arc<dyn ObjectStore>, file: &ObjectMeta) -> Option<Error> {
+    const FOOTER_BYTES: u64 = 8;
+    let broken = |what: &str| {
+        let message = format!("'{}' is no Parquet file: {what}", file.location);
+        Some(Error::new(ErrorKind::Data, message).about(Subject::File))
+    };
+    if file.size < FOOTER_BYTES {
+        return broken("it is shorter than a footer");
+    }
+    let footer = store.get_range(&file.location, file.size - FOOTER_BYTES..file.size).await.ok()?;
+    let (length, magic) = footer.split_first_chunk::<4>()?;
+    if magic != b"PAR1" {
+        return broken("it does not end in PAR1");
+    }
+    if u64::from(u32::from_le_bytes(*length)) > file.size - FOOTER_BYTES {
+        return broken("its footer promises more metadata than the file is long");
+    }
+    None
 }
 
 fn sample(files: &[ObjectMeta], max: usize) -> Vec<ObjectMeta> {

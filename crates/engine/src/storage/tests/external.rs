@@ -139,5 +139,4 @@ async fn what_a_query_reads_is_counted() {
     files.context = context(Arc::new(CountingRegistry::new(stores(), Arc::clone(&counter))));
     files.query(table, "SELECT sum(a) FROM t").await;
     assert_eq!(counter.bytes(), 6);
-    assert!(counter.requests() > 0);
 }

@@ -10,7 +10,6 @@ use tempfile::TempDir;
 use tidemill_engine::auth::{Principal, Role};
 use tidemill_engine::{Engine, Error, Origin, QueryId, QueryRequest, Session};
 
-use super::EmbeddedClient;
 use super::client::{Answer, Client, Progress};
 use super::failure::{Failure, Fault, Place};
 use crate::app::open_engine;
@@ -30,7 +29,7 @@ struct Embedded {
 ///
 /// # Errors
 /// The configuration does not hold, or the engine can not start.
-pub async fn open(from: ConfigArgs) -> anyhow::Result<EmbeddedClient> {
+pub(super) async fn open(from: &ConfigArgs) -> anyhow::Result<Arc<dyn Client>> {
     let mut sources = from.sources();
     let scratch = match from.data_dir {
         Some(_) => None,
@@ -43,7 +42,7 @@ pub async fn open(from: ConfigArgs) -> anyhow::Result<EmbeddedClient> {
     let engine = open_engine(&config).await?;
     let session = engine.ephemeral_session(Principal::new("local", Role::Admin));
     let running = Mutex::new(None);
-    Ok(EmbeddedClient(Arc::new(Embedded { engine, session, running, _scratch: scratch })))
+    Ok(Arc::new(Embedded { engine, session, running, _scratch: scratch }))
 }
 
 impl Embedded {

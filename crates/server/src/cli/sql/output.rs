@@ -126,7 +126,7 @@ impl Output {
             Sink::File(file) => &mut file.writer,
         };
         Ok(match style.format {
-            Format::Table if style.expanded => Box::new(table::Expanded::new(out, schema)),
+            Format::Table if style.expanded => Box::new(table::Table::expanded(out, schema)),
             Format::Table => Box::new(table::Table::new(out, schema, width)),
             Format::Markdown => Box::new(text::Markdown::new(out, schema)?),
             Format::Csv => Box::new(text::Csv::new(out, schema)?),

@@ -189,9 +189,10 @@ impl Client for Remote {
 
 fn parse(url: &str) -> Result<Url, Failure> {
     let usage = |reason: &str| Failure::Usage(format!("'{url}' is not the URL of a server: {reason}"));
-    let base = Url::parse(url).map_err(|error| usage(&error.to_string()))?;
+    let example = "give one such as http://127.0.0.1:8080";
+    let base = Url::parse(url).map_err(|error| usage(&format!("{error}; {example}")))?;
     if !matches!(base.scheme(), "http" | "https") || base.host().is_none() {
-        return Err(usage("give one such as http://127.0.0.1:8080"));
+        return Err(usage(example));
     }
     if !base.username().is_empty() || base.password().is_some() {
         // Others on the machine can read a command line.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
 use futures::{FutureExt, TryStreamExt};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -191,8 +192,12 @@ impl Interrupts {
     fn listen() -> Self {
         let pressed = Arc::new(Notify::new());
         let notify = Arc::clone(&pressed);
+        // From here on and not from the task's first turn, so that whoever handled the signal before no longer does.
+        let interrupts = signal(SignalKind::interrupt());
         let listener = tokio::spawn(async move {
-            while tokio::signal::ctrl_c().await.is_ok() {
+            // Without it, Ctrl-C ends the process, as it does everywhere.
+            let Ok(mut interrupts) = interrupts else { return };
+            while interrupts.recv().await.is_some() {
                 notify.notify_one();
             }
         });

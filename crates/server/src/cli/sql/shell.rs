@@ -12,6 +12,7 @@ use rustyline::config::{Builder, CompletionType};
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 
+use super::client::Client;
 use super::failure::Failure;
 use super::output::{Output, Style};
 use super::runner::{Runner, say};
@@ -24,45 +25,57 @@ const HISTORY_ENTRIES: usize = 10_000;
 
 type Editor = rustyline::Editor<Prompt, FileHistory>;
 
-/// Reads and runs statements and commands until the user leaves. Needs tokio's multi-threaded runtime.
-pub(super) async fn run(runner: &mut Runner) -> Result<(), Failure> {
-    let broken = |error: ReadlineError| Failure::Output(format!("cannot read from the terminal: {error}"));
-    let mut editor = editor(runner).map_err(broken).inspect_err(|failure| say(&failure.explain("")))?;
-    let history = history_file();
-    if let Some(path) = &history {
-        // No history yet is how every history begins.
-        let _ = editor.load_history(path);
+/// A prompt on the terminal.
+pub(super) struct Shell(Editor);
+
+impl Shell {
+    /// Takes over the terminal, to complete the names that this client knows.
+    pub(super) fn open(client: &Arc<dyn Client>) -> Result<Self, Failure> {
+        let names = Names::new(Arc::clone(client), tokio::runtime::Handle::current());
+        editor(names).map(Self).map_err(broken)
     }
-    say("Statements end with a semicolon. \\? lists the commands, \\q or Ctrl-D leaves.");
-    loop {
-        match tokio::task::block_in_place(|| editor.readline(PROMPT)) {
-            Ok(text) if text.trim().is_empty() => {}
-            Ok(text) => {
-                remember(&mut editor, &text, history.as_deref());
-                runner.forget_interrupts();
-                if step(runner, &text).await.is_break() {
-                    return Ok(());
+
+    /// Reads and runs statements and commands until the user leaves. Needs tokio's multi-threaded runtime.
+    pub(super) async fn run(mut self, runner: &mut Runner) -> Result<(), Failure> {
+        let history = history_file();
+        if let Some(path) = &history {
+            // No history yet is how every history begins.
+            let _ = self.0.load_history(path);
+        }
+        say("Statements end with a semicolon. \\? lists the commands, \\q or Ctrl-D leaves.");
+        loop {
+            match tokio::task::block_in_place(|| self.0.readline(PROMPT)) {
+                Ok(text) if text.trim().is_empty() => {}
+                Ok(text) => {
+                    remember(&mut self.0, &text, history.as_deref());
+                    runner.forget_interrupts();
+                    if step(runner, &text).await.is_break() {
+                        return Ok(());
+                    }
                 }
-            }
-            Err(ReadlineError::Interrupted) => {}
-            Err(ReadlineError::Eof) => return Ok(()),
-            Err(error) => {
-                let failure = broken(error);
-                say(&failure.explain(""));
-                return Err(failure);
+                Err(ReadlineError::Interrupted) => {}
+                Err(ReadlineError::Eof) => return Ok(()),
+                Err(error) => {
+                    let failure = broken(error);
+                    say(&failure.explain(""));
+                    return Err(failure);
+                }
             }
         }
     }
 }
 
-fn editor(runner: &Runner) -> Result<Editor, ReadlineError> {
+fn broken(error: ReadlineError) -> Failure {
+    Failure::Output(format!("cannot read from the terminal: {error}"))
+}
+
+fn editor(names: Names) -> Result<Editor, ReadlineError> {
     let config = Builder::new()
         .max_history_size(HISTORY_ENTRIES)?
         .history_ignore_dups(true)?
         .history_ignore_space(true)
         .completion_type(CompletionType::List)
         .build();
-    let names = Names::new(Arc::clone(&runner.client), tokio::runtime::Handle::current());
     let mut editor = Editor::with_config(config)?;
     editor.set_helper(Some(Prompt::new(names)));
     Ok(editor)

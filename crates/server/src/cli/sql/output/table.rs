@@ -42,24 +42,39 @@ fn printable(text: String) -> String {
     }
 }
 
-/// Aligned columns.
+/// How rows are laid out.
+enum Layout {
+    /// Columns of these widths.
+    Aligned(Vec<usize>),
+    /// One column a line, after its name, which is padded.
+    Expanded(Vec<String>),
+}
+
+/// A table: aligned columns, or one column a line where that is asked for or nothing else fits into the terminal.
 pub(super) struct Table<'w> {
     out: Out<'w>,
     schema: SchemaRef,
     /// The width of the terminal, if there is one.
     terminal: Option<usize>,
+    /// Rows held back until the layout is known.
     sample: Vec<Vec<String>>,
-    /// Known once the sample is complete.
-    widths: Option<Vec<usize>>,
+    layout: Option<Layout>,
+    /// Rows written.
+    rows: u64,
 }
 
 impl<'w> Table<'w> {
     pub(super) fn new(out: Out<'w>, schema: &SchemaRef, terminal: Option<usize>) -> Self {
-        Self { out, schema: SchemaRef::clone(schema), terminal, sample: Vec::new(), widths: None }
+        Self { out, schema: SchemaRef::clone(schema), terminal, sample: Vec::new(), layout: None, rows: 0 }
     }
 
-    /// Decides the widths and prints what was held back for that.
-    fn settle(&mut self) -> Result<&[usize], Failure> {
+    /// One column a line.
+    pub(super) fn expanded(out: Out<'w>, schema: &SchemaRef) -> Self {
+        Self { layout: Some(expanded(schema)), ..Self::new(out, schema, None) }
+    }
+
+    /// Decides the layout and prints what was held back for that.
+    fn settle(&mut self) -> Result<(), Failure> {
         let header: Vec<_> = self.schema.fields().iter().map(|field| printable(field.name().clone())).collect();
         let mut widths: Vec<_> = header.iter().map(|name| measure_text_width(name)).collect();
         for row in &self.sample {
@@ -67,21 +82,34 @@ impl<'w> Table<'w> {
                 *width = (*width).max(measure_text_width(cell));
             }
         }
-        if let Some(terminal) = self.terminal {
-            fit(&mut widths, terminal);
-        }
-        self.line(&widths, &header, |_| false)?;
-        let rule: Vec<_> = widths.iter().map(|width| "-".repeat(width + 2)).collect();
-        writeln!(self.out, "{}", rule.join("+"))?;
+        let fits = self.terminal.is_none_or(|terminal| fit(&mut widths, terminal));
+        let layout = if fits || self.sample.is_empty() {
+            self.line(&widths, &header, |_| false)?;
+            let rule: Vec<_> = widths.iter().map(|width| "-".repeat(width + 2)).collect();
+            writeln!(self.out, "{}", rule.join("+"))?;
+            Layout::Aligned(widths)
+        } else {
+            expanded(&self.schema)
+        };
         for row in std::mem::take(&mut self.sample) {
-            self.row(&widths, &row)?;
+            self.row(&layout, &row)?;
         }
-        Ok(self.widths.insert(widths))
+        self.layout = Some(layout);
+        Ok(())
     }
 
-    fn row(&mut self, widths: &[usize], cells: &[String]) -> Result<(), Failure> {
-        let schema = SchemaRef::clone(&self.schema);
-        self.line(widths, cells, |column| schema.field(column).data_type().is_numeric())
+    fn row(&mut self, layout: &Layout, cells: &[String]) -> Result<(), Failure> {
+        self.rows += 1;
+        match layout {
+            Layout::Aligned(widths) => {
+                let schema = SchemaRef::clone(&self.schema);
+                self.line(widths, cells, |column| schema.field(column).data_type().is_numeric())
+            }
+            Layout::Expanded(names) => {
+                writeln!(self.out, "-[ row {} ]-", self.rows)?;
+                names.iter().zip(cells).try_for_each(|(name, cell)| Ok(writeln!(self.out, "{name} | {cell}")?))
+            }
+        }
     }
 
     fn line(&mut self, widths: &[usize], cells: &[String], right: impl Fn(usize) -> bool) -> Result<(), Failure> {
@@ -106,16 +134,26 @@ impl<'w> Table<'w> {
     }
 }
 
-/// Shrinks the widest columns, evenly, until a row fits into the terminal or no column may shrink further.
-fn fit(widths: &mut [usize], terminal: usize) {
+/// The layout of one column a line.
+fn expanded(schema: &SchemaRef) -> Layout {
+    let names: Vec<_> = schema.fields().iter().map(|field| printable(field.name().clone())).collect();
+    let widest = names.iter().map(|name| measure_text_width(name)).max().unwrap_or(0);
+    let pad = |name: String| format!("{name}{}", " ".repeat(widest - measure_text_width(&name)));
+    Layout::Expanded(names.into_iter().map(pad).collect())
+}
+
+/// Shrinks the widest columns, evenly, until a row fits into the terminal, and tells whether it does: no column shrinks
+/// below a width at which it still says something.
+fn fit(widths: &mut [usize], terminal: usize) -> bool {
     let frame = widths.len() * SEPARATOR_WIDTH;
     let room = terminal.saturating_sub(frame);
     let used = |cap: usize, widths: &[usize]| widths.iter().map(|&width| width.min(cap)).sum::<usize>();
     let widest = widths.iter().copied().max().unwrap_or(0);
     let cap = (MIN_WIDTH..=widest).rev().find(|&cap| used(cap, widths) <= room).unwrap_or(MIN_WIDTH);
-    for width in widths {
+    for width in &mut *widths {
         *width = (*width).min(cap);
     }
+    used(cap, widths) <= room
 }
 
 impl ResultWriter for Table<'_> {
@@ -124,83 +162,57 @@ impl ResultWriter for Table<'_> {
         for row in 0..batch.num_rows() {
             let cells = columns.iter().map(|column| Ok(printable(column.value(row).try_to_string()?)));
             let cells = cells.collect::<Result<Vec<_>, ArrowError>>()?;
-            match self.widths.take() {
-                Some(widths) => {
-                    self.row(&widths, &cells)?;
-                    self.widths = Some(widths);
-                }
-                None => {
-                    self.sample.push(cells);
-                    if self.sample.len() == SAMPLE_ROWS {
-                        self.settle()?;
-                    }
-                }
+            if let Some(layout) = self.layout.take() {
+                self.row(&layout, &cells)?;
+                self.layout = Some(layout);
+                continue;
+            }
+            self.sample.push(cells);
+            if self.sample.len() == SAMPLE_ROWS {
+                self.settle()?;
             }
         }
         Ok(())
     }
 
     fn finish(mut self: Box<Self>) -> Result<(), Failure> {
-        if self.widths.is_none() {
+        if self.layout.is_none() {
             self.settle()?;
         }
         Ok(())
     }
 }
 
-/// One column a line.
-pub(super) struct Expanded<'w> {
-    out: Out<'w>,
-    names: Vec<String>,
-    rows: u64,
-}
-
-impl<'w> Expanded<'w> {
-    pub(super) fn new(out: Out<'w>, schema: &SchemaRef) -> Self {
-        let names: Vec<_> = schema.fields().iter().map(|field| printable(field.name().clone())).collect();
-        let widest = names.iter().map(|name| measure_text_width(name)).max().unwrap_or(0);
-        let pad = |name: String| format!("{name}{}", " ".repeat(widest - measure_text_width(&name)));
-        Self { out, names: names.into_iter().map(pad).collect(), rows: 0 }
-    }
-}
-
-impl ResultWriter for Expanded<'_> {
-    fn write(&mut self, batch: &RecordBatch) -> Result<(), Failure> {
-        let columns = formatters(batch)?;
-        for row in 0..batch.num_rows() {
-            self.rows += 1;
-            writeln!(self.out, "-[ row {} ]-", self.rows)?;
-            for (name, column) in self.names.iter().zip(&columns) {
-                writeln!(self.out, "{name} | {}", printable(column.value(row).try_to_string()?))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn finish(self: Box<Self>) -> Result<(), Failure> {
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int32Array};
+
     use super::*;
 
     #[test]
     fn wide_columns_shrink_and_narrow_ones_stay() {
         let mut widths = [3, 100, 60];
-        fit(&mut widths, 80);
+        assert!(fit(&mut widths, 80));
         assert_eq!(widths, [3, 34, 34]);
         let mut narrow = [3, 4];
-        fit(&mut narrow, 80);
+        assert!(fit(&mut narrow, 80));
         assert_eq!(narrow, [3, 4]);
     }
 
     #[test]
-    fn a_terminal_too_small_still_shows_something_of_each_column() {
-        let mut widths = [50; 20];
-        fit(&mut widths, 40);
-        assert_eq!(widths, [MIN_WIDTH; 20]);
+    fn rows_too_wide_for_the_terminal_get_one_line_a_column() {
+        let columns =
+            (0..20).map(|column| (format!("column_{column}"), Arc::new(Int32Array::from(vec![7])) as ArrayRef));
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let mut out = Vec::new();
+        let mut table = Box::new(Table::new(&mut out, &batch.schema(), Some(40)));
+        table.write(&batch).unwrap();
+        table.finish().unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.starts_with("-[ row 1 ]-\ncolumn_0  | 7\n"), "{text}");
+        assert_eq!(text.lines().count(), 21);
     }
 
     #[test]

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
-use arrow::json::writer::{JsonArray, LineDelimited, Writer as JsonWriter, WriterBuilder};
+use arrow::json::EncoderOptions;
+use arrow::json::writer::{JsonArray, LineDelimited, Writer as JsonWriter, WriterBuilder, make_encoder};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
-use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::ResultWriter;
 use super::table::formatters;
@@ -16,7 +16,7 @@ use crate::cli::sql::failure::Failure;
 
 type Out<'w> = &'w mut (dyn Write + Send);
 
-/// Comma-separated values. NULL is an empty field, nested values are written as text.
+/// Comma-separated values. NULL is an empty field, nested values are written as JSON.
 pub(super) struct Csv<'w>(arrow::csv::Writer<Out<'w>>);
 
 impl<'w> Csv<'w> {
@@ -38,9 +38,9 @@ impl ResultWriter for Csv<'_> {
     }
 }
 
-/// The batch with nested columns as text, since CSV has no other way to hold them.
+/// The batch with nested columns as JSON, as the HTTP door writes them.
 fn flatten(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-    let options = FormatOptions::default();
+    let options = EncoderOptions::default().with_explicit_nulls(true);
     let (mut fields, mut columns) = (Vec::new(), Vec::<ArrayRef>::new());
     for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
         if !field.data_type().is_nested() {
@@ -48,10 +48,17 @@ fn flatten(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
             columns.push(Arc::clone(column));
             continue;
         }
-        let formatter = ArrayFormatter::try_new(column, &options)?;
-        let text = (0..column.len()).map(|row| column.is_valid(row).then(|| formatter.value(row).to_string()));
-        fields.push(Arc::new(Field::new(field.name(), DataType::Utf8, true)));
+        let mut encoder = make_encoder(field, column, &options)?;
+        let text = (0..column.len()).map(|row| {
+            if encoder.is_null(row) {
+                return None;
+            }
+            let mut json = Vec::new();
+            encoder.encode(row, &mut json);
+            Some(String::from_utf8_lossy(&json).into_owned())
+        });
         columns.push(Arc::new(text.collect::<StringArray>()));
+        fields.push(Arc::new(Field::new(field.name(), DataType::Utf8, true)));
     }
     let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &rows)

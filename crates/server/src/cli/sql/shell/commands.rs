@@ -38,7 +38,7 @@ const ROWS: &[Row] = &[
     row("\\?", "", "list these commands", Action::Help),
     row("\\q", "", "leave", Action::Quit),
     row("\\d", "[TABLE]", "list tables and views, or describe one", Action::Sql(&["SHOW TABLES", "DESCRIBE $1"])),
-    row("\\dt", "[SCHEMA]", "list tables and views", Action::Sql(&["SHOW TABLES", "SHOW TABLES FROM $1"])),
+    row("\\dt", "[SCHEMA]", "list tables and views of a schema, or of CATALOG.SCHEMA", Action::Sql(&["SHOW TABLES", "SHOW TABLES FROM $1"])),
     row("\\dn", "[CATALOG]", "list schemas", Action::Sql(&["SHOW SCHEMAS", "SHOW SCHEMAS FROM $1"])),
     row("\\l", "", "list catalogs", Action::Sql(&["SHOW CATALOGS"])),
     row("\\df", "[PATTERN]", "list functions", Action::Sql(&["SHOW FUNCTIONS", "SHOW FUNCTIONS LIKE '$1'"])),
@@ -131,6 +131,11 @@ impl Flag {
             _ => None,
         }
     }
+}
+
+/// The arguments of a command as the help writes them, such as `[TABLE]`.
+pub(super) fn arguments_of(name: &str) -> Option<&'static str> {
+    ROWS.iter().find(|row| row.name == name).map(|row| row.argument)
 }
 
 /// The names of all commands.

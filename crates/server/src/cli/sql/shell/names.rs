@@ -22,8 +22,13 @@ const MAX_NAMES: usize = 10_000;
 const MAX_TABLES_WITH_COLUMNS: usize = 64;
 
 const TABLES: &str = "SELECT table_name FROM information_schema.tables \
-     UNION SELECT table_schema || '.' || table_name FROM information_schema.tables";
-const FUNCTIONS: &str = "SELECT DISTINCT name FROM system.functions";
+     UNION SELECT table_schema || '.' || table_name FROM information_schema.tables \
+     UNION SELECT table_catalog || '.' || table_schema || '.' || table_name FROM information_schema.tables ORDER BY 1";
+const FUNCTIONS: &str = "SELECT DISTINCT name FROM system.functions ORDER BY name";
+const CATALOGS: &str = "SELECT DISTINCT catalog_name FROM information_schema.schemata ORDER BY 1";
+const SCHEMAS: &str = "SELECT schema_name FROM information_schema.schemata \
+     UNION SELECT catalog_name || '.' || schema_name FROM information_schema.schemata ORDER BY 1";
+const SETTINGS: &str = "SELECT name FROM system.settings ORDER BY name";
 
 type List = Arc<Vec<String>>;
 
@@ -47,7 +52,7 @@ impl Names {
         Self { client, runtime, lists: Mutex::default() }
     }
 
-    /// Tables and views, alone and with their schema.
+    /// Tables and views, alone, with their schema and with their catalog.
     pub(super) fn tables(&self) -> List {
         self.list(TABLES)
     }
@@ -57,7 +62,22 @@ impl Names {
         self.list(FUNCTIONS)
     }
 
-    /// The columns of a table, which may be given with its schema.
+    /// Catalogs.
+    pub(super) fn catalogs(&self) -> List {
+        self.list(CATALOGS)
+    }
+
+    /// Schemas, alone and with their catalog.
+    pub(super) fn schemas(&self) -> List {
+        self.list(SCHEMAS)
+    }
+
+    /// Settings of the session.
+    pub(super) fn settings(&self) -> List {
+        self.list(SETTINGS)
+    }
+
+    /// The columns of a table, which may be given with its schema and catalog.
     pub(super) fn columns(&self, table: &str) -> List {
         let name = table.rsplit('.').next().unwrap_or(table).replace('\'', "''");
         self.list(&format!("SELECT column_name FROM information_schema.columns WHERE table_name = '{name}'"))

@@ -37,6 +37,21 @@ impl Prompt {
         Self { names }
     }
 
+    /// What may follow a command.
+    fn arguments(&self, command: &str) -> Vec<String> {
+        match commands::arguments_of(command) {
+            Some("[TABLE]") => self.names.tables().to_vec(),
+            Some("[SCHEMA]") => self.names.schemas().to_vec(),
+            Some("[CATALOG]") => self.names.catalogs().to_vec(),
+            Some("CATALOG[.SCHEMA]") => [&self.names.catalogs()[..], &self.names.schemas()[..]].concat(),
+            Some("[PATTERN]") => self.names.functions().to_vec(),
+            Some("[NAME] [VALUE]") => self.names.settings().to_vec(),
+            Some("[on|off]") => words(["on", "off"]),
+            Some("FORMAT") => words(["table", "csv", "json", "ndjson", "markdown", "parquet", "arrow"]),
+            _ => Vec::new(),
+        }
+    }
+
     /// Candidates for a word of a statement, best kind first, without repetitions.
     fn candidates(&self, statement: &str, word: &str) -> Vec<String> {
         let tables = self.names.tables();
@@ -60,6 +75,11 @@ impl Prompt {
         let names = columns.iter().flat_map(|list| list.iter()).chain(tables.iter()).chain(functions.iter());
         matching(names.cloned().chain(keywords), word)
     }
+}
+
+/// Words of a list that the program itself knows.
+fn words<'w>(words: impl IntoIterator<Item = &'w str>) -> Vec<String> {
+    words.into_iter().map(str::to_owned).collect()
 }
 
 fn is_name(c: char) -> bool {
@@ -92,14 +112,17 @@ impl Completer for Prompt {
         let before = &line[..pos];
         let pairs =
             |texts: Vec<String>| texts.into_iter().map(|text| Pair { display: text.clone(), replacement: text });
-        if before.starts_with('\\') && !before.contains(char::is_whitespace) {
-            let texts = matching(commands::names().map(str::to_owned), before);
-            return Ok((0, pairs(texts).collect()));
-        }
-        if before.starts_with("\\i ") || before.starts_with("\\o ") {
-            return FilenameCompleter::new().complete_path(line, pos);
-        }
         let start = word_start(before);
+        if before.starts_with('\\') {
+            return match before.split_once(char::is_whitespace) {
+                None => Ok((0, pairs(matching(commands::names().map(str::to_owned), before)).collect())),
+                Some(("\\i" | "\\o", _)) => FilenameCompleter::new().complete_path(line, pos),
+                Some((command, _)) => {
+                    let candidates = self.arguments(command).into_iter();
+                    Ok((start, pairs(matching(candidates, &before[start..])).collect()))
+                }
+            };
+        }
         // An empty word would offer everything there is.
         if start == pos {
             return Ok((pos, Vec::new()));
