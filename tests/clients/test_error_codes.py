@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from server import ROOT, serving
+from server import ROOT, serving, wait_until
 from test_lifecycle import auth_config
 
 ENDLESS = "SELECT count(*) FROM generate_series(1, 100000000) a(x) CROSS JOIN generate_series(1, 100000000) b(y) WHERE x % 7 = y % 11"
@@ -106,8 +106,6 @@ def test_whoever_waits_for_a_cancelled_query_is_told(demo):
 
 def wait_for_running(server, query_id):
     """The query may not have arrived yet."""
-    from server import wait_until
-
     known = lambda: server.http.get(server.url(f"/v1/queries/{query_id}")).status_code == 200  # noqa: E731
     wait_until(known, 20, "the query to arrive")
     server.wait_for_state(query_id, "running")
