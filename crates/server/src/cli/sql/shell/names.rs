@@ -21,7 +21,9 @@ const MAX_AGE: Duration = Duration::from_secs(60);
 const MAX_NAMES: usize = 10_000;
 const MAX_TABLES_WITH_COLUMNS: usize = 64;
 
+/// A name alone finds nothing in `system` and `information_schema`.
 const TABLES: &str = "SELECT table_name FROM information_schema.tables \
+     WHERE table_schema NOT IN ('information_schema', 'system') \
      UNION SELECT table_schema || '.' || table_name FROM information_schema.tables \
      UNION SELECT table_catalog || '.' || table_schema || '.' || table_name FROM information_schema.tables ORDER BY 1";
 const FUNCTIONS: &str = "SELECT DISTINCT name FROM system.functions ORDER BY name";

@@ -86,11 +86,13 @@ fn is_name(c: char) -> bool {
     c.is_alphanumeric() || c == '_' || c == '.'
 }
 
+/// The candidates that begin with this word, whatever their case. An empty word asks for an overview: names without a dot.
 fn matching(candidates: impl Iterator<Item = String>, word: &str) -> Vec<String> {
     let word = word.to_lowercase();
     let mut found: Vec<String> = Vec::new();
     for candidate in candidates {
-        if candidate.to_lowercase().starts_with(&word) && !found.contains(&candidate) {
+        let is_wanted = !(word.is_empty() && candidate.contains('.'));
+        if is_wanted && candidate.to_lowercase().starts_with(&word) && !found.contains(&candidate) {
             found.push(candidate);
             if found.len() == MAX_CANDIDATES {
                 break;
@@ -162,6 +164,8 @@ mod tests {
     fn candidates_ignore_case_and_repeat_nothing() {
         let names = ["Orders", "orders_old", "orders_old", "part"].map(str::to_owned);
         assert_eq!(matching(names.into_iter(), "ord"), ["Orders", "orders_old"]);
+        let tables = ["orders", "public.orders"].map(str::to_owned);
+        assert_eq!(matching(tables.into_iter(), ""), ["orders"]);
     }
 
     #[test]
