@@ -14,7 +14,8 @@ SQL = "SELECT 1 AS a, 'x, y' AS b"
 
 
 def sql(tmp_path, *arguments, **options):
-    return run("sql", "--data-dir", str(tmp_path / "cli"), *arguments, **options)
+    own = [] if "--url" in arguments else ["--data-dir", str(tmp_path / "cli")]
+    return run("sql", *own, *arguments, **options)
 
 
 def test_formats(tmp_path):

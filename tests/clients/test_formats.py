@@ -183,4 +183,4 @@ def test_polars_and_duckdb_read_the_arrow_stream(demo):
 
     answer = demo.table(SQL)
     assert polars.from_arrow(answer)["i"].sum() == ROWS * (ROWS + 1) // 2
-    assert duckdb.sql("SELECT count(*) FROM answer WHERE s IS NULL").fetchone() == (ROWS // 10,)
+    assert duckdb.sql("SELECT count(*) FROM answer WHERE s IS NULL").fetchall() == [(ROWS // 10,)]

@@ -62,6 +62,8 @@ CASES = [
     ("GET", f"{QUERY}/plan", 200, None),
     ("GET", f"/v1/queries/{MISSING}/plan", 404, "QUERY_NOT_FOUND"),
     ("GET", f"{QUERY}/profile", 200, None),
+    ("GET", f"{QUERY}/logs", 200, None),
+    ("GET", f"/v1/queries/{MISSING}/logs", 404, "QUERY_NOT_FOUND"),
     ("GET", f"/v1/queries/{MISSING}/profile", 404, "QUERY_NOT_FOUND"),
     ("GET", f"{QUERY}/result", 200, None),
     ("GET", f"{QUERY}/result?part=0&offset=1", 400, "INVALID_PARAMETER"),

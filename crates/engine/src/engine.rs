@@ -163,12 +163,16 @@ impl Engine {
             let progress = Arc::clone(spool.progress());
             handle.watch_result(progress);
             let kept = spool.run(stream.schema(), &mut stream).await;
-            if let Ok(result) = &kept {
-                handle.set_result(result.info());
+            match kept {
+                Ok(result) => {
+                    handle.set_result(result.info());
+                    stream.settle();
+                    // Dropping the stream cancels a query that has not ended.
+                    handle.ended().await;
+                }
+                // A query that failed by itself has ended, and does not hear it.
+                Err(error) => handle.abort(error),
             }
-            stream.settle(kept.map(drop));
-            // Dropping the stream cancels a query that has not ended.
-            handle.ended().await;
         });
         Ok(id)
     }

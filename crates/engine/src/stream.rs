@@ -23,7 +23,7 @@ pub struct QueryStream {
     batches: mpsc::Receiver<Result<RecordBatch>>,
     over: bool,
     /// Told to a query that waits until its result is kept.
-    settled: Option<oneshot::Sender<Result<()>>>,
+    settled: Option<oneshot::Sender<()>>,
     _cancel: DropGuard,
 }
 
@@ -33,7 +33,7 @@ impl QueryStream {
         kind: StatementKind,
         handle: Arc<QueryHandle>,
         batches: mpsc::Receiver<Result<RecordBatch>>,
-        settled: oneshot::Sender<Result<()>>,
+        settled: oneshot::Sender<()>,
     ) -> Self {
         let cancel = handle.token().clone().drop_guard();
         Self { schema, kind, handle, batches, over: false, settled: Some(settled), _cancel: cancel }
@@ -54,11 +54,11 @@ impl QueryStream {
         &self.handle
     }
 
-    /// Ends a query whose result was to be kept: it was, or it could not be.
-    pub(crate) fn settle(&mut self, outcome: Result<()>) {
+    /// Ends a query whose result was to be kept, and is.
+    pub(crate) fn settle(&mut self) {
         if let Some(settled) = self.settled.take() {
             // A query that was cancelled meanwhile does not listen.
-            let _ = settled.send(outcome);
+            let _ = settled.send(());
         }
     }
 

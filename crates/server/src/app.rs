@@ -58,7 +58,8 @@ impl App {
         check_bind(config.http.listen, auth_required, tls.is_some())?;
         let engine = open_engine(&config).await?;
         let address = config.http.listen;
-        let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} (http.listen)"))?;
+        let listener =
+            TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} (http.listen)"))?;
         Ok(Self { config, engine, listener, tls })
     }
 

@@ -29,11 +29,11 @@ use tidemill_engine::config::{
 use tidemill_engine::units::Span;
 
 pub use effective::{Effective, Origin};
-pub use tidemill_frontend::config::{HttpConfig, TlsPaths};
 pub use key::Key;
 pub use problem::{Problem, Problems};
 pub use reference::{Entry, Reference};
 pub use sources::{DEFAULTS, Sources};
+pub use tidemill_frontend::config::{HttpConfig, TlsPaths};
 
 /// Everything the server can be told.
 #[derive(Debug, Clone)]

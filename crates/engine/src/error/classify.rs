@@ -203,15 +203,24 @@ fn function(message: &str) -> Error {
 }
 
 fn resources(message: String) -> Error {
-    let lower = message.to_ascii_lowercase();
-    let error = Error::new(ErrorKind::Resources, message);
-    if lower.contains("disk") || lower.contains("spill") || lower.contains("temp") {
-        error.about(Subject::Disk).hint("raise spill.max_bytes_per_query or narrow the query")
-    } else {
-        error
-            .about(Subject::Memory)
-            .hint("narrow the query, SET memory_limit for this session, or raise memory.limit of the server")
+    if is_spill_quota(&message) {
+        return spill_quota();
     }
+    Error::new(ErrorKind::Resources, message)
+        .about(Subject::Memory)
+        .hint("narrow the query, SET memory_limit for this session, or raise memory.limit of the server")
+}
+
+/// DataFusion's words for a spill directory that is full; they arrive bare, or wrapped as an error of IO.
+fn is_spill_quota(message: &str) -> bool {
+    message.contains("max_temp_directory_size")
+}
+
+fn spill_quota() -> Error {
+    let message = "disk quota exceeded: the query spilled more than spill.max_bytes_per_query or spill.max_bytes allow";
+    Error::new(ErrorKind::Resources, message)
+        .about(Subject::Disk)
+        .hint("narrow the query, give it more memory (SET memory_limit), or raise the quota")
 }
 
 fn arrow(error: ArrowError) -> Error {
@@ -256,6 +265,7 @@ fn store(error: object_store::Error) -> Error {
 
 fn io(error: &std::io::Error) -> Error {
     match error.kind() {
+        _ if is_spill_quota(&error.to_string()) => spill_quota(),
         std::io::ErrorKind::NotFound => Error::not_found(Subject::File, error.to_string()),
         std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
             Error::new(ErrorKind::Resources, error.to_string()).about(Subject::Disk)
@@ -322,6 +332,7 @@ fn shared_external(inner: &(dyn std::error::Error + Send + Sync + 'static)) -> E
 fn shared_arrow(inner: &ArrowError) -> Error {
     match inner {
         ArrowError::ExternalError(inner) => shared_external(inner.as_ref()),
+        ArrowError::IoError(_, inner) => io(inner),
         ArrowError::DivideByZero => division_by_zero(),
         ArrowError::ArithmeticOverflow(message) => overflow(message),
         other => Error::new(ErrorKind::Data, other.to_string()),

@@ -69,11 +69,25 @@ impl Drop for Ticket {
     }
 }
 
+/// A place in the queue, for whoever watches it.
+#[derive(Debug)]
+pub(crate) struct Spot {
+    admission: Arc<Admission>,
+    place: Place,
+}
+
+impl Spot {
+    /// The position in the queue, from 1; `None` for who has left it.
+    pub(crate) fn position(&self) -> Option<u64> {
+        let state = self.admission.state.lock();
+        state.queue.contains_key(&self.place).then(|| state.queue.range(..=self.place).count() as u64)
+    }
+}
+
 impl Ticket {
-    /// The position in the queue, from 1; 0 when the permit was granted at once.
-    pub(crate) fn position(&self) -> u64 {
-        let Some(place) = self.place else { return 0 };
-        self.admission.state.lock().queue.range(..=place).count() as u64
+    /// Where it stands; `None` when the permit was granted at once.
+    pub(crate) fn spot(&self) -> Option<Spot> {
+        self.place.map(|place| Spot { admission: Arc::clone(&self.admission), place })
     }
 
     /// Waits for the permit, at most as long as the queue's timeout.
@@ -112,7 +126,9 @@ impl Admission {
             return Ok(Ticket { admission: Arc::clone(self), place: None, granted });
         }
         if self.config.when_full == WhenFull::Refuse {
-            return Err(self.busy("all permits to run queries are taken"));
+            return Err(self.busy(
+                "all permits to run queries are taken (admission.max_running, admission.max_running_per_principal)",
+            ));
         }
         if state.queue.len() >= self.config.max_queued {
             return Err(self.busy("the queue of waiting queries is full (admission.max_queued)"));
@@ -211,10 +227,11 @@ mod tests {
         let running = admission.enter("a", 5).unwrap().permit().await.unwrap();
         let low = admission.enter("b", 1).unwrap();
         let high = admission.enter("c", 9).unwrap();
-        assert_eq!((high.position(), low.position()), (1, 2));
+        let position = |ticket: &Ticket| ticket.spot().and_then(|spot| spot.position());
+        assert_eq!((position(&high), position(&low)), (Some(1), Some(2)));
         drop(running);
         let permit = high.permit().await.unwrap();
-        assert_eq!((admission.running(), low.position()), (1, 1));
+        assert_eq!((admission.running(), position(&low)), (1, Some(1)));
         drop(permit);
         low.permit().await.unwrap();
         assert_eq!(admission.running(), 0);

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::admission::Spot;
 use super::progress::Meter;
 use super::{ErrorInfo, Event, QueryId, QueryInfo, QueryState, ResultInfo, Timings};
 use crate::error::{Error, ErrorKind, Result};
@@ -42,7 +43,8 @@ pub struct QueryHandle {
 struct Live {
     kind: Option<&'static str>,
     runner: Option<&'static str>,
-    queue_position: Option<u64>,
+    /// Where it stands in the queue.
+    spot: Option<Spot>,
     planning: Duration,
     queued: Duration,
     running_since: Option<(Instant, DateTime<Utc>)>,
@@ -146,7 +148,7 @@ impl QueryHandle {
             address: text(&origin.address),
             traceparent: text(&origin.traceparent),
             tags: self.request.tags.clone(),
-            queue_position: live.queue_position,
+            queue_position: live.spot.as_ref().and_then(Spot::position),
             timings: self.timings(&live),
             progress: self.meter.progress(self.state()),
             error: live.error.as_ref().map(ErrorInfo::from),
@@ -175,8 +177,8 @@ impl QueryHandle {
         self.live.lock().runner = Some(runner);
     }
 
-    pub(crate) fn set_queue_position(&self, position: Option<u64>) {
-        self.live.lock().queue_position = position;
+    pub(super) fn set_spot(&self, spot: Option<Spot>) {
+        self.live.lock().spot = spot;
     }
 
     /// Every row was handed out: the end of the stream is the end of the result.
@@ -209,7 +211,7 @@ impl QueryHandle {
                 QueryState::Running => {
                     live.queued = since.saturating_sub(live.planning);
                     live.running_since = Some((now, Utc::now()));
-                    live.queue_position = None;
+                    live.spot = None;
                 }
                 QueryState::Received
                 | QueryState::Planning
@@ -232,7 +234,7 @@ impl QueryHandle {
         }
         live.ended = Some((Instant::now(), Utc::now()));
         live.error = error.map(Error::copied);
-        live.queue_position = None;
+        live.spot = None;
         true
     }
 

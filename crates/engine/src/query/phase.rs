@@ -90,7 +90,7 @@ impl Query<Authorized> {
         }
         let outcome = admission.enter(life.handle.principal(), plan.priority as u8);
         let (life, ticket) = life.keep(outcome)?;
-        life.handle.set_queue_position(Some(ticket.position()).filter(|position| *position > 0));
+        life.handle.set_spot(ticket.spot());
         let outcome = life.handle.guard(ticket.permit()).await;
         let (life, permit) = life.keep(outcome)?;
         Ok(Query { life, phase: Admitted(plan, Some(permit)) })

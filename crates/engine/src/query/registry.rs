@@ -12,7 +12,7 @@ use super::phase::Life;
 use super::{Event, History, HistoryFilter, Profile, Query, QueryHandle, QueryId, QueryInfo, QueryState, Received};
 use crate::auth::Principal;
 use crate::config::LimitsConfig;
-use crate::error::{Error, Result, Subject};
+use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::request::{Parameters, QueryRequest};
 use crate::session::{Session, Statement};
 
@@ -80,6 +80,9 @@ impl Queries {
         if !handle.conclude(error) {
             return;
         }
+        if let Some(error) = error.filter(|error| error.kind() == ErrorKind::Internal) {
+            tracing::error!(query_id = %handle.id(), error = %error, "a query failed by a bug");
+        }
         handle.meter().stop(state);
         let mut info = handle.info();
         info.state = state;
@@ -137,8 +140,9 @@ impl Queries {
     pub async fn cancel(&self, principal: &Principal, id: QueryId, reason: &str) -> Result<QueryState> {
         match self.living(principal, id) {
             Some(handle) => {
+                let state = handle.state();
                 handle.cancel(reason);
-                Ok(handle.state())
+                Ok(state)
             }
             None => self.get(principal, id).await.map(|info| info.state),
         }

@@ -83,7 +83,7 @@ async fn drive(
     plan: Plan,
     execution: Execution,
     sink: mpsc::Sender<Result<RecordBatch>>,
-    settled: oneshot::Receiver<Result<()>>,
+    settled: oneshot::Receiver<()>,
 ) {
     let handle = Arc::clone(&life.handle);
     let outcome = catch_panic(handle.guard(produce(plan, &execution, &sink))).await;
@@ -113,8 +113,8 @@ async fn drive(
 }
 
 /// Waits until the result is kept.
-async fn kept(settled: oneshot::Receiver<Result<()>>, handle: &QueryHandle) -> Result<()> {
-    settled.await.unwrap_or_else(|_| Err(handle.cancelled()))
+async fn kept(settled: oneshot::Receiver<()>, handle: &QueryHandle) -> Result<()> {
+    settled.await.map_err(|_| handle.cancelled())
 }
 
 async fn produce(plan: Plan, execution: &Execution, sink: &mpsc::Sender<Result<RecordBatch>>) -> Result<()> {

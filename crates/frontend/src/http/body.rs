@@ -1,6 +1,7 @@
 //! The body of a statement's request: SQL text, or JSON that says more.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::time::Duration;
 
 use axum::extract::{FromRequest, Request};
@@ -146,10 +147,15 @@ pub(crate) async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<
 
 /// Decodes a JSON body.
 pub(crate) fn decode<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, Box<Problem>> {
-    serde_json::from_slice(bytes).map_err(|error| {
-        let error = Error::invalid(format!("the JSON body can not be used: {error}"));
+    let refuse = |why: &dyn Display| {
+        let error = Error::invalid(format!("the JSON body can not be used: {why}"));
         Box::new(Problem::of_statement(&error))
-    })
+    };
+    // Serde would take a list for the fields in their order.
+    if bytes.trim_ascii_start().first().is_some_and(|first| *first == b'[') {
+        return Err(refuse(&"expected an object, found a list"));
+    }
+    serde_json::from_slice(bytes).map_err(|error| refuse(&error))
 }
 
 fn is_json(headers: &HeaderMap) -> Result<bool, Box<Problem>> {

@@ -121,6 +121,7 @@ pub enum Codec {
 /// Options of a format that a request names itself: as `format_options` of a JSON body, or as parameters of the URL. Each holds
 /// only for formats that have it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct FormatOptions {
     /// What a row of a JSON document is.
     #[serde(default)]

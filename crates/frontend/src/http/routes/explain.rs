@@ -64,7 +64,6 @@ pub(crate) struct Plan {
     /// Whether the statement was run for it.
     analyze: bool,
     /// The plan: text, or JSON if that is its form.
-    #[schema(value_type = Object)]
     plan: Value,
 }
 
