@@ -44,8 +44,15 @@ fn empty() -> Error {
     Error::invalid("the statement is empty").about(Subject::Syntax)
 }
 
+/// The parser's error; where the text ends too early, it does not say where that is.
 fn empty_or(error: datafusion::error::DataFusionError, tokens: &[TokenWithSpan]) -> Error {
-    if tokens.is_empty() { empty() } else { Error::from(error) }
+    let Some(last) = tokens.last() else { return empty() };
+    let error = Error::from(error);
+    if error.message().contains("found: EOF") {
+        let end = last.span.end;
+        return error.at(Some(Position { line: end.line, column: end.column }));
+    }
+    error
 }
 
 /// The tokens that matter.
@@ -117,6 +124,12 @@ mod tests {
     fn errors_of_the_tokenizer_have_a_position() {
         let error = parse("SELECT\n 'open").unwrap_err();
         assert_eq!(error.position(), Some(Position { line: 2, column: 2 }), "{error}");
+    }
+
+    #[test]
+    fn a_statement_that_ends_too_early_says_where_it_ends() {
+        let error = parse("SELECT 1\n +").unwrap_err();
+        assert_eq!(error.position(), Some(Position { line: 2, column: 3 }), "{error}");
     }
 
     #[test]
