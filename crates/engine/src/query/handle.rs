@@ -234,6 +234,11 @@ impl QueryHandle {
         }
         live.ended = Some((Instant::now(), Utc::now()));
         live.error = error.map(Error::copied);
+        if error.is_some() {
+            // What was spooled of it is deleted.
+            live.spool = None;
+            live.result = None;
+        }
         live.spot = None;
         true
     }
