@@ -171,13 +171,18 @@ impl HttpSession {
     }
 
     async fn query(&self, sql: &str) -> Result<Answer, Failure> {
+        let id = tidemill_engine::QueryId::new().to_string();
         let request = self
             .client
             .post(format!("{}v1/query", self.base))
+            .header("x-query-id", &id)
             .header("accept", "application/vnd.apache.arrow.stream")
             .json(&json!({ "sql": sql, "session_id": self.id }));
-        let response = request.send().await.map_err(|error| broken("no answer", error))?;
-        let query_id = response.headers().get("x-query-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
+        let response = match request.send().await {
+            Ok(response) => response,
+            // An answer may break off before its first byte has left: the status of the query says why.
+            Err(error) => return Err(self.failure_of(&id).await.unwrap_or_else(|| broken("no answer", error))),
+        };
         if !response.status().is_success() {
             let status = response.status();
             let problem =
@@ -187,14 +192,12 @@ impl HttpSession {
         match response.bytes().await {
             Ok(body) => read_arrow(&body).map_err(|error| broken("not an Arrow stream", error)),
             // The stream broke off: the status of the query says why.
-            Err(error) => {
-                Err(self.failure_of(query_id.as_deref()).await.unwrap_or_else(|| broken("broken answer", error)))
-            }
+            Err(error) => Err(self.failure_of(&id).await.unwrap_or_else(|| broken("broken answer", error))),
         }
     }
 
-    async fn failure_of(&self, query_id: Option<&str>) -> Option<Failure> {
-        let url = format!("{}v1/queries/{}", self.base, query_id?);
+    async fn failure_of(&self, query_id: &str) -> Option<Failure> {
+        let url = format!("{}v1/queries/{query_id}", self.base);
         let status: Value = self.client.get(url).send().await.ok()?.json().await.ok()?;
         let message = status["error"]["message"].as_str()?.to_owned();
         Some(Failure { message, sqlstate: status["error"]["sqlstate"].as_str().map(str::to_owned) })

@@ -2,6 +2,7 @@
 //! status whenever that is possible.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -11,6 +12,7 @@ use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use futures::{Stream, StreamExt, stream};
 use tidemill_engine::{QueryHandle, QueryId, QueryInfo, QueryStream, Result};
+use tokio::time::{Instant, timeout_at};
 
 use super::client::Client;
 use super::compression::AsIs;
@@ -20,6 +22,11 @@ use super::negotiate::{Format, FormatOptions, NegotiationError, negotiate};
 pub(crate) mod etag;
 pub(crate) mod range;
 pub(crate) mod trailers;
+
+/// How long the status line waits for more after the first batch, and for how much: most results are over by then, so that
+/// most failures are told by the status.
+const GATE_WAIT: Duration = Duration::from_millis(20);
+const GATE_BYTES: usize = 64 << 10;
 
 pub(crate) const QUERY_ID: HeaderName = HeaderName::from_static("x-query-id");
 
@@ -48,18 +55,35 @@ impl Wanted {
 pub(crate) async fn running(mut rows: QueryStream, wanted: &Wanted, client: &Client) -> Response {
     let handle = Arc::clone(rows.handle());
     let schema = rows.schema();
-    let first = match rows.next().await {
-        Some(Err(error)) => return client.problem(&error).into_response(),
-        first => first,
+    let first = match first_rows(&mut rows).await {
+        Ok(first) => first,
+        Err(error) => return client.problem(&error).into_response(),
     };
     let timing = server_timing(&handle.info());
-    let rows = stream::iter(first).chain(rows);
+    let rows = stream::iter(first.into_iter().map(Ok)).chain(rows);
     let id = handle.id();
     let mut response = encoded(rows, schema, wanted, client, id, move || Some(Cost::from(&end_of(&handle))));
     if let Ok(timing) = HeaderValue::from_str(&timing) {
         response.headers_mut().insert("server-timing", timing);
     }
     response
+}
+
+/// The rows that come first: one batch, and what follows it at once. A failure among them is still told by the status.
+async fn first_rows(rows: &mut QueryStream) -> Result<Vec<RecordBatch>> {
+    let mut first = Vec::new();
+    let Some(batch) = rows.next().await.transpose()? else { return Ok(first) };
+    let deadline = Instant::now() + GATE_WAIT;
+    let mut bytes = batch.get_array_memory_size();
+    first.push(batch);
+    while bytes < GATE_BYTES {
+        // Who is slow has begun to stream.
+        let Ok(next) = timeout_at(deadline, rows.next()).await else { break };
+        let Some(batch) = next.transpose()? else { break };
+        bytes += batch.get_array_memory_size();
+        first.push(batch);
+    }
+    Ok(first)
 }
 
 /// The response of rows that are there already.
