@@ -6,7 +6,7 @@
 
 use std::io;
 
-use arrow::array::{Array, AsArray};
+use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
 use arrow::datatypes::{
@@ -19,6 +19,7 @@ use arrow::datatypes::{
 };
 use tidemill_engine::{Error, Result};
 
+use crate::http::encode::{CHUNK_BYTES, unwritable};
 use crate::http::negotiate::{NotANumber, Numbers};
 
 mod nested;
@@ -102,8 +103,75 @@ impl<'a> Column<'a> {
     }
 }
 
+/// A column of a format of bare text.
+pub(crate) struct TextColumn<'a> {
+    column: Column<'a>,
+    plain: bool,
+}
+
+impl<'a> TextColumn<'a> {
+    /// Chooses the writers for this array.
+    pub(crate) fn resolve(array: &'a dyn Array) -> Result<Self> {
+        Ok(Self { column: Column::resolve(array, Style::text())?, plain: is_plain(array.data_type()) })
+    }
+
+    /// Whether the text of its cells needs neither quotes nor escapes in any format.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.plain
+    }
+
+    /// Whether the cell of this row is null.
+    #[inline]
+    pub(crate) fn is_null(&self, row: usize) -> bool {
+        self.column.is_null(row)
+    }
+
+    /// Writes the text of a row that is not null, as it is.
+    #[inline]
+    pub(crate) fn write(&self, row: usize, out: &mut Vec<u8>) -> Result<()> {
+        self.column.write(row, out).map_err(unwritable)
+    }
+
+    /// Writes the text of a row that is not null by way of `escape`, unless nothing in it can need that.
+    #[inline]
+    pub(crate) fn write_escaped(
+        &self,
+        row: usize,
+        escape: impl Fn(&[u8], &mut Vec<u8>),
+        scratch: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        if self.plain {
+            return self.write(row, out);
+        }
+        scratch.clear();
+        self.write(row, scratch)?;
+        escape(scratch, out);
+        Ok(())
+    }
+}
+
+/// Resolves the columns of a batch and writes rows from its front, one by each call of `write`, until `out` is full; returns
+/// how many.
+pub(crate) fn write_rows<'a, C>(
+    batch: &'a RecordBatch,
+    resolve: impl Fn(&'a dyn Array) -> Result<C>,
+    out: &mut Vec<u8>,
+    mut write: impl FnMut(&[C], usize, &mut Vec<u8>) -> Result<()>,
+) -> Result<usize> {
+    let columns = batch.columns().iter().map(|column| resolve(column)).collect::<Result<Vec<_>>>()?;
+    for row in 0..batch.num_rows() {
+        if row > 0 && out.len() >= CHUNK_BYTES {
+            return Ok(row);
+        }
+        write(&columns, row, out)?;
+    }
+    Ok(batch.num_rows())
+}
+
 /// Whether the text of such cells can contain nothing but digits, letters and `+-.:`, so that no format must quote it.
-pub(crate) fn is_plain(data_type: &DataType) -> bool {
+fn is_plain(data_type: &DataType) -> bool {
     data_type.is_numeric()
         || data_type.is_temporal()
         || matches!(data_type, DataType::Null | DataType::Boolean | DataType::Interval(_) | DataType::Duration(_))

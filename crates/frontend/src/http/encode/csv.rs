@@ -4,8 +4,8 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use tidemill_engine::Result;
 
-use super::column::{Column, Style, is_plain};
-use super::{CHUNK_BYTES, Encoder, Summary, unwritable};
+use super::column::{TextColumn, write_rows};
+use super::{Encoder, Summary};
 use crate::http::negotiate::Header;
 
 pub(super) struct Csv {
@@ -37,16 +37,8 @@ impl Encoder for Csv {
     }
 
     fn rows(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<usize> {
-        let columns = batch
-            .columns()
-            .iter()
-            .map(|column| Ok((Column::resolve(column, Style::text())?, is_plain(column.data_type()))))
-            .collect::<Result<Vec<_>>>()?;
-        for row in 0..batch.num_rows() {
-            if row > 0 && out.len() >= CHUNK_BYTES {
-                return Ok(row);
-            }
-            for (n, (column, plain)) in columns.iter().enumerate() {
+        write_rows(batch, TextColumn::resolve, out, |columns, row, out| {
+            for (n, column) in columns.iter().enumerate() {
                 if n > 0 {
                     out.push(b',');
                 }
@@ -54,16 +46,16 @@ impl Encoder for Csv {
                     continue;
                 }
                 let start = out.len();
-                column.write(row, out).map_err(unwritable)?;
-                if !plain {
+                column.write(row, out)?;
+                if !column.is_plain() {
                     quote_from(start, out);
                 }
             }
             if !columns.is_empty() {
                 out.extend_from_slice(b"\r\n");
             }
-        }
-        Ok(batch.num_rows())
+            Ok(())
+        })
     }
 
     fn finish(&mut self, _summary: &Summary, _out: &mut Vec<u8>) -> Result<()> {

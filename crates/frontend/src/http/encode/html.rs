@@ -1,11 +1,11 @@
 //! An HTML fragment: one `<table>`, for pages that show results as they are. Cells of numbers and of `NULL` have a class.
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use tidemill_engine::Result;
 
-use super::column::{Column, Style, is_plain};
-use super::{CHUNK_BYTES, Encoder, Summary, unwritable};
+use super::column::{TextColumn, write_rows};
+use super::{Encoder, Summary};
 
 pub(super) struct Html {
     schema: SchemaRef,
@@ -35,40 +35,23 @@ impl Encoder for Html {
     }
 
     fn rows(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<usize> {
-        let columns = batch
-            .columns()
-            .iter()
-            .map(|column| {
-                let tag: &[u8] = if column.data_type().is_numeric() { b"<td class=\"number\">" } else { b"<td>" };
-                Ok((Column::resolve(column, Style::text())?, is_plain(column.data_type()), tag))
-            })
-            .collect::<Result<Vec<_>>>()?;
-        for row in 0..batch.num_rows() {
-            if row > 0 && out.len() >= CHUNK_BYTES {
-                return Ok(row);
-            }
+        write_rows(batch, with_tag, out, |columns, row, out| {
             if columns.is_empty() {
-                continue;
+                return Ok(());
             }
             out.extend_from_slice(b"<tr>");
-            for (column, plain, tag) in &columns {
+            for (column, tag) in columns {
                 if column.is_null(row) {
                     out.extend_from_slice(b"<td class=\"null\">NULL</td>");
                     continue;
                 }
                 out.extend_from_slice(tag);
-                if *plain {
-                    column.write(row, out).map_err(unwritable)?;
-                } else {
-                    self.cell.clear();
-                    column.write(row, &mut self.cell).map_err(unwritable)?;
-                    escape(&self.cell, out);
-                }
+                column.write_escaped(row, escape, &mut self.cell, out)?;
                 out.extend_from_slice(b"</td>");
             }
             out.extend_from_slice(b"</tr>\n");
-        }
-        Ok(batch.num_rows())
+            Ok(())
+        })
     }
 
     fn finish(&mut self, _summary: &Summary, out: &mut Vec<u8>) -> Result<()> {
@@ -76,6 +59,12 @@ impl Encoder for Html {
         out.extend_from_slice(end);
         Ok(())
     }
+}
+
+/// A column, with the tag that begins its cells.
+fn with_tag(array: &dyn Array) -> Result<(TextColumn<'_>, &'static [u8])> {
+    let tag: &[u8] = if array.data_type().is_numeric() { b"<td class=\"number\">" } else { b"<td>" };
+    Ok((TextColumn::resolve(array)?, tag))
 }
 
 /// Data must stay text: neither markup nor characters that HTML forbids.

@@ -7,9 +7,9 @@ use arrow::datatypes::Schema;
 use serde::Serialize;
 use tidemill_engine::Result;
 
-use super::column::{Column, Style, object_keys};
+use super::column::{Column, Style, object_keys, write_rows};
 use super::names::unique_names;
-use super::{CHUNK_BYTES, ColumnInfo, Encoder, Failure, Summary, unwritable};
+use super::{ColumnInfo, Encoder, Failure, Summary, unwritable};
 use crate::http::negotiate::{NotANumber, Numbers, Rows};
 use crate::http::problem::Problem;
 
@@ -87,20 +87,15 @@ impl RowWriter {
 
     /// Writes rows until `out` is full; returns how many.
     pub(super) fn write(&self, batch: &RecordBatch, first: &[u8], between: &[u8], out: &mut Vec<u8>) -> Result<usize> {
-        let columns =
-            batch.columns().iter().map(|column| Column::resolve(column, self.style)).collect::<Result<Vec<_>>>()?;
-        for row in 0..batch.num_rows() {
-            if row > 0 && out.len() >= CHUNK_BYTES {
-                return Ok(row);
-            }
+        let resolve = |array| Column::resolve(array, self.style);
+        write_rows(batch, resolve, out, |columns, row, out| {
             let start = out.len();
             out.extend_from_slice(if row == 0 { first } else { between });
-            if let Err(cause) = self.write_row(&columns, row, out) {
+            self.write_row(columns, row, out).map_err(|cause| {
                 out.truncate(start);
-                return Err(unwritable(cause));
-            }
-        }
-        Ok(batch.num_rows())
+                unwritable(cause)
+            })
+        })
     }
 
     fn write_row(&self, columns: &[Column<'_>], row: usize, out: &mut Vec<u8>) -> io::Result<()> {

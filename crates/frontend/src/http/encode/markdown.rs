@@ -4,8 +4,8 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use tidemill_engine::Result;
 
-use super::column::{Column, Style, is_plain};
-use super::{CHUNK_BYTES, Encoder, Summary, unwritable};
+use super::column::{TextColumn, write_rows};
+use super::{Encoder, Summary};
 
 pub(super) struct Markdown {
     schema: SchemaRef,
@@ -39,33 +39,21 @@ impl Encoder for Markdown {
     }
 
     fn rows(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<usize> {
-        let columns = batch
-            .columns()
-            .iter()
-            .map(|column| Ok((Column::resolve(column, Style::text())?, is_plain(column.data_type()))))
-            .collect::<Result<Vec<_>>>()?;
-        for row in 0..batch.num_rows() {
-            if row > 0 && out.len() >= CHUNK_BYTES {
-                return Ok(row);
-            }
-            for (column, plain) in &columns {
+        write_rows(batch, TextColumn::resolve, out, |columns, row, out| {
+            for column in columns {
                 out.extend_from_slice(b"| ");
                 if column.is_null(row) {
                     out.extend_from_slice(b"NULL");
-                } else if *plain {
-                    column.write(row, out).map_err(unwritable)?;
                 } else {
-                    self.cell.clear();
-                    column.write(row, &mut self.cell).map_err(unwritable)?;
-                    escape(&self.cell, out);
+                    column.write_escaped(row, escape, &mut self.cell, out)?;
                 }
                 out.push(b' ');
             }
             if !columns.is_empty() {
                 out.extend_from_slice(b"|\n");
             }
-        }
-        Ok(batch.num_rows())
+            Ok(())
+        })
     }
 
     fn finish(&mut self, _summary: &Summary, out: &mut Vec<u8>) -> Result<()> {

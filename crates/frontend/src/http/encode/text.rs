@@ -9,8 +9,8 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use tidemill_engine::Result;
 
-use super::column::{Column, Style};
-use super::{CHUNK_BYTES, Encoder, Summary, unwritable};
+use super::column::{TextColumn, write_rows};
+use super::{Encoder, Summary, unwritable};
 
 /// Rows that are held back to measure widths.
 const PREFIX_ROWS: usize = 10_000;
@@ -76,14 +76,14 @@ impl Text {
     }
 
     /// The printable text of a cell, left in `self.cell`.
-    fn render(&mut self, column: &Column<'_>, row: usize, scratch: &mut Vec<u8>) -> Result<()> {
+    fn render(&mut self, column: &TextColumn<'_>, row: usize, scratch: &mut Vec<u8>) -> Result<()> {
         self.cell.clear();
         if column.is_null(row) {
             self.cell.extend_from_slice(b"NULL");
             return Ok(());
         }
         scratch.clear();
-        column.write(row, scratch).map_err(unwritable)?;
+        column.write(row, scratch)?;
         printable(scratch, &mut self.cell);
         Ok(())
     }
@@ -95,13 +95,8 @@ impl Encoder for Text {
     }
 
     fn rows(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<usize> {
-        let columns =
-            batch.columns().iter().map(|column| Column::resolve(column, Style::text())).collect::<Result<Vec<_>>>()?;
         let mut scratch = Vec::new();
-        for row in 0..batch.num_rows() {
-            if row > 0 && out.len() >= CHUNK_BYTES {
-                return Ok(row);
-            }
+        write_rows(batch, TextColumn::resolve, out, |columns, row, out| {
             for (n, column) in columns.iter().enumerate() {
                 self.render(column, row, &mut scratch)?;
                 match &mut self.prefix {
@@ -122,8 +117,8 @@ impl Encoder for Text {
                 }
                 None => out.extend_from_slice(b"|\n"),
             }
-        }
-        Ok(batch.num_rows())
+            Ok(())
+        })
     }
 
     fn finish(&mut self, summary: &Summary, out: &mut Vec<u8>) -> Result<()> {

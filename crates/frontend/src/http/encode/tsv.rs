@@ -4,8 +4,8 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use tidemill_engine::Result;
 
-use super::column::{Column, Style, is_plain};
-use super::{CHUNK_BYTES, Encoder, Summary, unwritable};
+use super::column::{TextColumn, write_rows};
+use super::{Encoder, Summary};
 use crate::http::negotiate::Header;
 
 pub(super) struct Tsv {
@@ -37,34 +37,22 @@ impl Encoder for Tsv {
     }
 
     fn rows(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<usize> {
-        let columns = batch
-            .columns()
-            .iter()
-            .map(|column| Ok((Column::resolve(column, Style::text())?, is_plain(column.data_type()))))
-            .collect::<Result<Vec<_>>>()?;
-        for row in 0..batch.num_rows() {
-            if row > 0 && out.len() >= CHUNK_BYTES {
-                return Ok(row);
-            }
-            for (n, (column, plain)) in columns.iter().enumerate() {
+        write_rows(batch, TextColumn::resolve, out, |columns, row, out| {
+            for (n, column) in columns.iter().enumerate() {
                 if n > 0 {
                     out.push(b'\t');
                 }
                 if column.is_null(row) {
                     out.extend_from_slice(b"\\N");
-                } else if *plain {
-                    column.write(row, out).map_err(unwritable)?;
                 } else {
-                    self.cell.clear();
-                    column.write(row, &mut self.cell).map_err(unwritable)?;
-                    escape(&self.cell, out);
+                    column.write_escaped(row, escape, &mut self.cell, out)?;
                 }
             }
             if !columns.is_empty() {
                 out.push(b'\n');
             }
-        }
-        Ok(batch.num_rows())
+            Ok(())
+        })
     }
 
     fn finish(&mut self, _summary: &Summary, _out: &mut Vec<u8>) -> Result<()> {
