@@ -140,10 +140,10 @@ impl Authenticator {
         if !self.required() {
             return self.anonymous();
         }
-        let digest = self.digest(user, &password);
-        if let Some(principal) = self.accepted.lock().get(&digest) {
-            return Ok(principal.clone());
+        if let Some(principal) = self.remembered(user, &password) {
+            return Ok(principal);
         }
+        let digest = self.digest(user, &password);
         let (this, name) = (Arc::clone(self), user.to_owned());
         let verified = tokio::task::spawn_blocking(move || this.verify(&name, &password)).await;
         let principal = verified.map_err(|error| Error::internal("a password check was lost").caused_by(error))??;
@@ -153,6 +153,11 @@ impl Authenticator {
         }
         accepted.insert(digest, principal.clone());
         Ok(principal)
+    }
+
+    /// The principal of a user name and a password that were accepted before. Answers at once.
+    pub fn remembered(&self, user: &str, password: &Secret) -> Option<Principal> {
+        self.accepted.lock().get(&self.digest(user, password)).cloned()
     }
 
     /// The principal of an API token.

@@ -21,6 +21,10 @@ fn respond(error: Error, status: Option<StatusCode>) -> Response {
 }
 
 fn app(mode: AuthMode, max_failures_per_minute: u32) -> Router {
+    guarded(gate(mode, max_failures_per_minute))
+}
+
+fn gate(mode: AuthMode, max_failures_per_minute: u32) -> Gate {
     let config = AuthConfig {
         mode,
         users: vec![UserConfig {
@@ -37,7 +41,10 @@ fn app(mode: AuthMode, max_failures_per_minute: u32) -> Router {
         }],
     };
     let authenticator = Arc::new(Authenticator::new(config).unwrap());
-    let gate = Gate::new(authenticator, PUBLIC_PATHS, LoginLimits { max_failures_per_minute, max_checks: 2 }, respond);
+    Gate::new(authenticator, PUBLIC_PATHS, LoginLimits { max_failures_per_minute, max_checks: 2 }, respond)
+}
+
+fn guarded(gate: Gate) -> Router {
     Router::new()
         .route("/livez", get(|| async { "alive" }))
         .route("/me", get(|Extension(principal): Extension<Principal>| async move { principal.name().to_owned() }))
@@ -96,6 +103,16 @@ async fn guessing_is_braked_and_tokens_still_work() {
     let right = basic("ann", "correct: horse");
     assert_eq!(ask(&app, "/me", Some(&right)).await.0, StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(ask(&app, "/me", Some("Bearer tok")).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn whoever_was_let_in_before_waits_for_nobody() {
+    let gate = gate(AuthMode::Static, 10);
+    let app = guarded(gate.clone());
+    let known = basic("ann", "correct: horse");
+    assert_eq!(ask(&app, "/me", Some(&known)).await.0, StatusCode::OK);
+    let _all_turns = gate.0.checks.acquire_many(2).await.unwrap();
+    assert_eq!(ask(&app, "/me", Some(&known)).await.0, StatusCode::OK);
 }
 
 #[tokio::test]
