@@ -44,7 +44,7 @@ use datafusion::catalog::TableProvider;
 
 pub use census::{Census, FunctionInfo, FunctionKind, MemoryInfo, MemoryScope, NodeInfo};
 pub(crate) use ddl::{Dropped, IfExists, NewTable};
-pub use definition::{OpenTable, TableDefinition, ViewDefinition};
+pub use definition::{OpenTable, ViewDefinition};
 pub use entry::{TableKind, TableStatus};
 pub use listing::{ColumnInfo, TableDetail, TableEntryInfo};
 pub(crate) use memory::MemoryTable;
@@ -52,6 +52,8 @@ pub(crate) use overlay::{NamedTables, Scope, SessionCatalogs};
 pub use registry::Catalogs;
 pub use store::{CatalogChange, CatalogStore, MemoryStore, StoredEntry};
 pub(crate) use view::PlanView;
+
+pub use crate::storage::TableDefinition;
 
 /// The catalog of a new session, and the home of what SQL makes.
 pub const DEFAULT_CATALOG: &str = "tidemill";

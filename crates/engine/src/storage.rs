@@ -9,6 +9,7 @@
 
 mod commit;
 mod counting;
+mod definition;
 mod external;
 mod files;
 mod folder;
@@ -30,10 +31,10 @@ mod tests;
 
 pub(crate) use commit::FileCommit;
 pub(crate) use counting::{CountingRegistry, ReadCounter};
+pub use definition::TableDefinition;
 pub(crate) use external::ExternalTable;
 pub(crate) use files::Files;
 pub(crate) use location::Location;
-pub(crate) use open::TableDefinition;
 pub(crate) use policy::StoragePolicy;
 pub(crate) use read::{READ_SCHEMA, ReadCall, ReadCalls};
 pub(crate) use registry::Stores;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::common::ResolvedTableReference;
 
-use super::definition::{TableDefinition, ViewDefinition};
+use super::definition::ViewDefinition;
 use super::entry::{Body, Origin, TableEntry, TableKind};
 use super::is_virtual;
 use super::memory::MemoryTable;
@@ -14,6 +14,7 @@ use super::store::{CatalogChange, StoredEntry};
 use super::tree::{SchemaNode, Tree};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::plan::suggest::closest;
+use crate::storage::TableDefinition;
 
 /// What `CREATE TABLE` or `CREATE VIEW` makes.
 #[derive(Debug)]

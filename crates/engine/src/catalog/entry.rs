@@ -9,10 +9,11 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::definition::{OpenTable, TableDefinition, ViewDefinition};
+use super::definition::{OpenTable, ViewDefinition};
 use super::memory::MemoryTable;
 use super::scan::Table;
 use crate::error::{Error, Result};
+use crate::storage::TableDefinition;
 
 /// A broken table is tried again after this time: long enough not to burden a store that is down with each query, short
 /// enough that a repaired file is seen without a restart.
@@ -137,7 +138,7 @@ impl TableEntry {
     /// Its files; empty unless external.
     pub(crate) fn location(&self) -> &[String] {
         match &self.body {
-            Body::External(slot) => &slot.definition.location,
+            Body::External(slot) => &slot.definition.locations,
             Body::Memory(_) | Body::View(_) => &[],
         }
     }

@@ -4,9 +4,10 @@ use arrow::datatypes::Schema;
 use datafusion::common::ResolvedTableReference;
 use datafusion::common::utils::quote_identifier;
 
-use super::definition::{TableDefinition, ViewDefinition};
+use super::definition::ViewDefinition;
 use super::entry::{Body, TableEntry};
 use super::types::sql_type;
+use crate::storage::TableDefinition;
 
 /// The `CREATE` statement of an entry. Values of options are left out: they may be credentials.
 pub(crate) fn create_statement(name: &ResolvedTableReference, entry: &TableEntry) -> String {
@@ -29,7 +30,7 @@ fn external(name: &str, definition: &TableDefinition) -> String {
     if !definition.partitioned_by.is_empty() {
         text += &format!(" PARTITIONED BY ({})", identifiers(&definition.partitioned_by));
     }
-    let location: Vec<_> = definition.location.iter().map(|location| literal(location)).collect();
+    let location: Vec<_> = definition.locations.iter().map(|location| literal(location)).collect();
     text += &format!(" LOCATION {}", location.join(", "));
     if !definition.options.is_empty() {
         let options: Vec<_> = definition.options.keys().map(|key| format!("{} '...'", literal(key))).collect();

@@ -5,8 +5,9 @@ use std::fmt;
 use datafusion::common::ResolvedTableReference;
 use futures::future::{self, BoxFuture, FutureExt};
 
-use super::definition::{TableDefinition, ViewDefinition};
+use super::definition::ViewDefinition;
 use crate::error::Result;
+use crate::storage::TableDefinition;
 
 /// A change of the catalog, made by SQL.
 #[derive(Debug, Clone, PartialEq)]

@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::definition::{OpenTable, TableDefinition};
+use super::definition::OpenTable;
 use super::entry::{Origin, TableEntry};
 use super::folder::Folder;
 use super::{DEFAULT_CATALOG, DEFAULT_SCHEMA, VIRTUAL_SCHEMAS};
 use crate::config::CatalogConfig;
 use crate::error::{Error, Result, Subject};
 use crate::plan::suggest::closest;
+use crate::storage::TableDefinition;
 
 /// All catalogs.
 #[derive(Debug, Clone)]

@@ -17,10 +17,11 @@ use futures::future::BoxFuture;
 
 use self::catalog::Change;
 use super::{Effect, StatementKind};
-use crate::catalog::{Dropped, IfExists, NewTable, TableDefinition};
+use crate::catalog::{Dropped, IfExists, NewTable};
 use crate::error::{Error, Result};
 use crate::run::Execution;
 use crate::session::{Session, Settings, Statement};
+use crate::storage::TableDefinition;
 
 /// A statement that is no plan.
 pub(crate) trait Command: Debug + Send {
@@ -160,7 +161,7 @@ fn definition(table: CreateExternalTable) -> Result<TableDefinition> {
     }
     let columns = table.schema.as_arrow();
     Ok(TableDefinition {
-        location: table.locations,
+        locations: table.locations,
         format: (!table.file_type.is_empty()).then(|| table.file_type.to_lowercase()),
         partitioned_by: table.table_partition_cols,
         schema: (!columns.fields().is_empty()).then(|| Arc::new(columns.clone())),

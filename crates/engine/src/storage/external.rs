@@ -22,10 +22,11 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use object_store::path::Path;
 
+use super::definition::TableDefinition;
 use super::format::Recognized;
 use super::listing;
 use super::location::{Location, Shape};
-use super::open::{self, PartitionColumn, TableDefinition};
+use super::open::{self, PartitionColumn};
 use super::policy::StoragePolicy;
 use crate::{Error, ErrorKind, Result, Subject};
 

@@ -15,7 +15,7 @@ use futures::future::BoxFuture;
 use tokio::runtime::Handle;
 
 use super::{ExternalTable, Location, ReadCall, StoragePolicy, Stores, TableDefinition, folder};
-use crate::catalog::{self, OpenTable};
+use crate::catalog::OpenTable;
 use crate::config::EngineConfig;
 use crate::error::Result;
 
@@ -80,20 +80,13 @@ struct Opener {
 }
 
 impl OpenTable for Opener {
-    fn open(&self, definition: &catalog::TableDefinition) -> BoxFuture<'static, Result<Arc<dyn TableProvider>>> {
-        let definition = TableDefinition {
-            locations: definition.location.clone(),
-            format: definition.format.clone(),
-            partitioned_by: definition.partitioned_by.iter().map(|name| (name.clone(), None)).collect(),
-            schema: definition.schema.clone(),
-            options: definition.options.clone(),
-            by_operator: definition.by_operator,
-        };
+    fn open(&self, definition: &TableDefinition) -> BoxFuture<'static, Result<Arc<dyn TableProvider>>> {
+        let definition = definition.clone();
         let (policy, state) = (Arc::clone(&self.files.policy), Arc::clone(&self.state));
         async move { ExternalTable::open(definition, &policy, state.as_ref()).await }.boxed()
     }
 
-    fn list(&self, folder: &str) -> BoxFuture<'static, Result<Vec<(String, catalog::TableDefinition)>>> {
+    fn list(&self, folder: &str) -> BoxFuture<'static, Result<Vec<(String, TableDefinition)>>> {
         let (folder, runtime) = (folder.to_owned(), self.files.runtime_env());
         async move { folder::tables(&folder, &runtime).await }.boxed()
     }

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use object_store::ObjectStore;
 
-use super::Location;
 use super::format::Recognized;
-use crate::catalog::TableDefinition;
+use super::{Location, TableDefinition};
 use crate::error::{Error, Result};
 
 /// The tables of a folder, by name. Nothing is opened.

@@ -1,7 +1,5 @@
 //! From the definition of a table of files to its format, schema and partitions: all that needs a look into the files.
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
@@ -15,6 +13,7 @@ use datafusion::datasource::file_format::json::JsonFormat;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
+use super::definition::TableDefinition;
 use super::external::{Accept, ExternalTable};
 use super::format::{Format, Recognized};
 use super::location::{Location, Shape};
@@ -27,31 +26,6 @@ mod schema;
 
 /// Bytes that are read to tell a JSON array from JSON lines.
 const PEEK_BYTES: u64 = 256;
-
-/// What a table of files is, before anybody looked into the files.
-#[derive(Clone, Default, PartialEq)]
-pub(crate) struct TableDefinition {
-    /// Paths, URLs or patterns, in one store.
-    pub(crate) locations: Vec<String>,
-    /// The format, as in `STORED AS`; by default what the file names say.
-    pub(crate) format: Option<String>,
-    /// Hive partition columns, outermost first, with their types if they are declared; none means what the folders say.
-    pub(crate) partitioned_by: Vec<(String, Option<DataType>)>,
-    /// The columns, partition columns included or not; by default what the files say.
-    pub(crate) schema: Option<SchemaRef>,
-    /// Options of the format.
-    pub(crate) options: BTreeMap<String, String>,
-    /// Made by the operator, in the configuration: `storage.allowed` is about statements.
-    pub(crate) by_operator: bool,
-}
-
-impl TableDefinition {
-    /// Where it is, for messages: without the queries of signed URLs.
-    pub(super) fn place(&self) -> String {
-        let places: Vec<&str> = self.locations.iter().map(|text| cut_query(text)).collect();
-        places.join(", ")
-    }
-}
 
 /// A column whose values are the names of folders.
 #[derive(Debug, Clone, PartialEq)]
@@ -210,9 +184,9 @@ fn partitions(definition: &TableDefinition, options: &ReadOptions, files: &[Obje
         let field = definition.schema.as_ref()?.field_with_name(name).ok()?;
         Some(field.data_type().clone())
     };
-    let column = |(name, declared): &(String, Option<DataType>)| PartitionColumn {
+    let column = |name: &String| PartitionColumn {
         name: name.clone(),
-        data_type: declared.clone().or_else(|| in_schema(name)).unwrap_or_else(|| partition::infer_type(name, files)),
+        data_type: in_schema(name).unwrap_or_else(|| partition::infer_type(name, files)),
     };
     definition.partitioned_by.iter().map(column).collect()
 }
@@ -234,21 +208,4 @@ fn unreadable(file: &ObjectMeta, error: Error) -> Error {
         }
         _ => error,
     }
-}
-
-/// A location may be a signed URL, so what follows `?` is left out.
-impl fmt::Debug for TableDefinition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let locations: Vec<&str> = self.locations.iter().map(|text| cut_query(text)).collect();
-        f.debug_struct("TableDefinition")
-            .field("locations", &locations)
-            .field("format", &self.format)
-            .field("partitioned_by", &self.partitioned_by)
-            .field("options", &self.options)
-            .finish_non_exhaustive()
-    }
-}
-
-fn cut_query(text: &str) -> &str {
-    if text.starts_with("http") { text.split('?').next().unwrap_or(text) } else { text }
 }

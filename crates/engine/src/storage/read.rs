@@ -16,10 +16,10 @@ use datafusion::sql::sqlparser::ast::{
     TableFunctionArgs, VisitMut, VisitorMut,
 };
 
+use super::definition::TableDefinition;
 use super::external::ExternalTable;
 use super::format;
 use super::glob::is_pattern;
-use super::open::TableDefinition;
 use super::policy::StoragePolicy;
 use crate::error::Position;
 use crate::{Error, Result};
@@ -138,7 +138,7 @@ impl ReadCalls {
         if ident.quote_style != Some('\'') {
             return Ok(None);
         }
-        let definition = TableDefinition { locations: vec![ident.value.clone()], ..TableDefinition::default() };
+        let definition = TableDefinition::at(ident.value.as_str());
         let position = position_of(ident);
         Ok(Some(self.add(name, definition, position)))
     }

@@ -44,7 +44,7 @@ impl Files {
 
 impl OpenTable for Files {
     fn open(&self, definition: &TableDefinition) -> BoxFuture<'static, Result<Arc<dyn TableProvider>>> {
-        let location = definition.location.join(", ");
+        let location = definition.locations.join(", ");
         let opened = Arc::clone(&self.opened);
         async move {
             opened.fetch_add(1, Ordering::SeqCst);

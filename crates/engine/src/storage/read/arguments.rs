@@ -5,7 +5,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::Options;
-use crate::storage::open::TableDefinition;
+use crate::storage::TableDefinition;
 use crate::{Error, Result};
 
 /// # Errors
@@ -44,8 +44,7 @@ fn set(definition: &mut TableDefinition, function: &str, name: &str, value: &Exp
             .hint(format!("write {name} => 'text', a number, true or false"))
     };
     if name == "partitioned_by" {
-        let columns = texts(value).ok_or_else(not_constant)?;
-        definition.partitioned_by = columns.into_iter().map(|column| (column, None)).collect();
+        definition.partitioned_by = texts(value).ok_or_else(not_constant)?;
         return Ok(());
     }
     let text = constant(value).ok_or_else(not_constant)?;

@@ -121,7 +121,7 @@ async fn rows_are_inserted_into_a_folder_by_partition() {
     let definition = TableDefinition {
         locations: vec![files.path("out/")],
         format: Some("parquet".to_owned()),
-        partitioned_by: vec![("k".to_owned(), None)],
+        partitioned_by: vec!["k".to_owned()],
         schema: Some(Arc::new(Schema::new(fields))),
         ..TableDefinition::default()
     };
