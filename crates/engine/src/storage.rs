@@ -1,7 +1,7 @@
 //! Files and objects: from what users write to tables, and from queries to bytes.
 //!
 //! - [`Stores`] is the registry of the whole server: one client per bucket or host, made when first named. A query sees it
-//!   through [`CountingRegistry`] (progress) and, when it writes, through a [`FileCommit`] (nothing visible before the end).
+//!   through [`counted`] (progress) and, when it writes, through a [`FileCommit`] (nothing visible before the end).
 //! - [`StoragePolicy`] says what statements may name.
 //! - [`TableDefinition`] is what a table of files is; [`ExternalTable::open`] makes it a table.
 //! - [`ReadCalls`] finds `FROM 'file.csv'` and `read_csv(...)` in a statement before it is planned, because looking into
@@ -16,6 +16,7 @@ mod folder;
 mod format;
 mod glob;
 mod http;
+mod layer;
 mod listing;
 mod local;
 mod location;
@@ -30,7 +31,7 @@ mod s3;
 mod tests;
 
 pub(crate) use commit::FileCommit;
-pub(crate) use counting::{CountingRegistry, ReadCounter};
+pub(crate) use counting::{ReadCounter, counted};
 pub use definition::TableDefinition;
 pub(crate) use external::ExternalTable;
 pub(crate) use files::Files;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use datafusion::execution::disk_manager::DiskManager;
 use datafusion::execution::memory_pool::MemoryPool;
-use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
@@ -15,7 +14,7 @@ use parking_lot::Mutex;
 use super::AccountedPool;
 use crate::error::Result;
 use crate::query::QueryHandle;
-use crate::storage::{CountingRegistry, FileCommit};
+use crate::storage::{FileCommit, counted};
 
 /// The environment of one running query.
 #[derive(Debug)]
@@ -36,10 +35,10 @@ impl Execution {
         disk: Arc<DiskManager>,
         writes: Option<FileCommit>,
     ) -> Self {
-        let counted = CountingRegistry::new(Arc::clone(&base.object_store_registry), handle.meter().reads());
-        let stores: Arc<dyn ObjectStoreRegistry> = match &writes {
-            Some(commit) => commit.registry(Arc::new(counted)),
-            None => Arc::new(counted),
+        let counted = counted(Arc::clone(&base.object_store_registry), handle.meter().reads());
+        let stores = match &writes {
+            Some(commit) => commit.registry(counted),
+            None => counted,
         };
         let runtime = RuntimeEnv {
             memory_pool: Arc::clone(&pool) as Arc<dyn MemoryPool>,

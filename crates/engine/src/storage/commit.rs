@@ -19,7 +19,6 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use crate::{Error, ErrorKind, Result, Subject};
-use store::DeferredRegistry;
 use upload::Staged;
 
 /// Uploads that are completed or aborted at once.
@@ -50,7 +49,7 @@ impl FileCommit {
 
     /// The stores of `inner` for a statement that writes.
     pub(crate) fn registry(&self, inner: Arc<dyn ObjectStoreRegistry>) -> Arc<dyn ObjectStoreRegistry> {
-        Arc::new(DeferredRegistry::new(inner, Arc::clone(&self.uploads)))
+        store::deferred(inner, Arc::clone(&self.uploads))
     }
 
     /// Makes everything visible; returns the number of files.

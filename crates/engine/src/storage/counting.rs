@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
@@ -16,7 +15,8 @@ use object_store::{
     CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
 };
-use url::Url;
+
+use super::layer::Layer;
 
 /// What one query has read so far.
 #[derive(Debug, Default)]
@@ -35,33 +35,9 @@ impl ReadCounter {
     }
 }
 
-/// The stores of the server as one query sees them: everything it reads is counted.
-#[derive(Debug)]
-pub(crate) struct CountingRegistry {
-    inner: Arc<dyn ObjectStoreRegistry>,
-    counter: Arc<ReadCounter>,
-}
-
-impl CountingRegistry {
-    /// Counts what is read through `inner`.
-    pub(crate) fn new(inner: Arc<dyn ObjectStoreRegistry>, counter: Arc<ReadCounter>) -> Self {
-        Self { inner, counter }
-    }
-}
-
-impl ObjectStoreRegistry for CountingRegistry {
-    fn register_store(&self, url: &Url, store: Arc<dyn ObjectStore>) -> Option<Arc<dyn ObjectStore>> {
-        self.inner.register_store(url, store)
-    }
-
-    fn deregister_store(&self, url: &Url) -> DataFusionResult<Arc<dyn ObjectStore>> {
-        self.inner.deregister_store(url)
-    }
-
-    fn get_store(&self, url: &Url) -> DataFusionResult<Arc<dyn ObjectStore>> {
-        let inner = self.inner.get_store(url)?;
-        Ok(Arc::new(CountingStore { inner, counter: Arc::clone(&self.counter) }))
-    }
+/// The stores of `inner` as one query sees them: everything it reads is counted.
+pub(crate) fn counted(inner: Arc<dyn ObjectStoreRegistry>, counter: Arc<ReadCounter>) -> Arc<dyn ObjectStoreRegistry> {
+    Layer::over(inner, move |_, inner| Arc::new(CountingStore { inner, counter: Arc::clone(&counter) }))
 }
 
 /// One store, counted.

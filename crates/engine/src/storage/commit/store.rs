@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -15,39 +14,17 @@ use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
-use url::Url;
 
 use super::Uploads;
 use super::local::LocalTarget;
 use super::upload::{DeferredUpload, Staged};
+use crate::storage::layer::Layer;
 
-/// The stores of a statement that writes.
-#[derive(Debug)]
-pub(super) struct DeferredRegistry {
-    inner: Arc<dyn ObjectStoreRegistry>,
-    uploads: Arc<Uploads>,
-}
-
-impl DeferredRegistry {
-    pub(super) fn new(inner: Arc<dyn ObjectStoreRegistry>, uploads: Arc<Uploads>) -> Self {
-        Self { inner, uploads }
-    }
-}
-
-impl ObjectStoreRegistry for DeferredRegistry {
-    fn register_store(&self, url: &Url, store: Arc<dyn ObjectStore>) -> Option<Arc<dyn ObjectStore>> {
-        self.inner.register_store(url, store)
-    }
-
-    fn deregister_store(&self, url: &Url) -> DataFusionResult<Arc<dyn ObjectStore>> {
-        self.inner.deregister_store(url)
-    }
-
-    fn get_store(&self, url: &Url) -> DataFusionResult<Arc<dyn ObjectStore>> {
-        let inner = self.inner.get_store(url)?;
-        let local = url.scheme() == "file";
-        Ok(Arc::new(DeferredStore { inner, local, uploads: Arc::clone(&self.uploads) }))
-    }
+/// The stores of `inner` for a statement that writes.
+pub(super) fn deferred(inner: Arc<dyn ObjectStoreRegistry>, uploads: Arc<Uploads>) -> Arc<dyn ObjectStoreRegistry> {
+    Layer::over(inner, move |url, inner| {
+        Arc::new(DeferredStore { inner, local: url.scheme() == "file", uploads: Arc::clone(&uploads) })
+    })
 }
 
 #[derive(Debug)]

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 
 use super::{Files, context, stores};
-use crate::storage::{CountingRegistry, ReadCounter, TableDefinition};
+use crate::storage::{ReadCounter, TableDefinition, counted};
 use crate::{ErrorKind, Subject};
 
 #[tokio::test]
@@ -136,7 +136,7 @@ async fn what_a_query_reads_is_counted() {
     let mut files = Files::with(&[("t.csv", "a\n1\n2\n")]);
     let table = files.open("t.csv", &[]).await.unwrap();
     let counter = Arc::new(ReadCounter::default());
-    files.context = context(Arc::new(CountingRegistry::new(stores(), Arc::clone(&counter))));
+    files.context = context(counted(stores(), Arc::clone(&counter)));
     files.query(table, "SELECT sum(a) FROM t").await;
     assert_eq!(counter.bytes(), 6);
 }
