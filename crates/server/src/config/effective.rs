@@ -93,7 +93,9 @@ impl Effective {
         let found = problems.0.len();
         let mut values = Self::default();
         for (key, origin) in &self.origins {
-            if let Some(value) = self.get(key) {
+            // What is below a section that a layer left empty is under its own keys.
+            let is_alone = |value: &&Value| value.as_table().is_none_or(Table::is_empty);
+            if let Some(value) = self.get(key).filter(is_alone) {
                 let value = secrets::resolve(key, value, sources, problems);
                 values.assign(Assignment { key: key.clone(), value, origin: origin.clone() });
             }

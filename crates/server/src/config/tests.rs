@@ -167,6 +167,20 @@ fn secrets_are_references_or_masked_and_never_shown() {
 }
 
 #[test]
+fn a_secret_that_is_not_there_is_told_once() {
+    let found = problems(
+        "[storage.s3]\naccess_key_id = 'env:A'\n[storage.buckets.b]\nsecret_access_key = 'env:B'\n\
+         [auth]\nmode = 'static'\n[[auth.users]]\nname = 'ann'\nrole = 'admin'\npassword_hash = 'env:C'\n",
+    );
+    let expected = [
+        "my.toml:2: storage.s3.access_key_id: environment variable A is not set",
+        "my.toml:4: storage.buckets.b.secret_access_key: environment variable B is not set",
+        "my.toml:7: auth.users[0].password_hash: environment variable C is not set",
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
 fn paths_in_a_file_are_relative_to_it() {
     let text = "[server]\ndata_dir = 'data'\n[spill]\ndirectories = ['/abs', 'rel']\n\
                 [catalogs.c.schemas.s.tables]\na.location = 'a/*.csv'\nb.location = 's3://b/'\n";

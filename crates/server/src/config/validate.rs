@@ -9,6 +9,9 @@ use super::{Config, Effective, Key, Problem, Problems};
 
 /// Reports what would make the server refuse to start.
 pub(crate) fn validate(config: &Config, effective: &Effective, problems: &mut Problems) {
+    // A hash that could not be read is no hash: that is told already.
+    let auth = Key::default().child("auth");
+    let can_log_in = !problems.0.iter().any(|problem| problem.key.as_ref().is_some_and(|key| key.is_within(&auth)));
     let mut report = |key: &str, message: String| {
         let key = key.split('.').fold(Key::default(), |key, name| key.child(name));
         let origin = effective.origin(&key).cloned();
@@ -21,7 +24,10 @@ pub(crate) fn validate(config: &Config, effective: &Effective, problems: &mut Pr
     if let Err(error) = config.http.check() {
         report("http", with_hint(&error));
     }
-    if is_authenticated && let Err(error) = Authenticator::new(config.auth.clone()) {
+    if is_authenticated
+        && can_log_in
+        && let Err(error) = Authenticator::new(config.auth.clone())
+    {
         report("auth", with_hint(&error));
     }
     if let Err(error) = EnvFilter::try_new(&config.server.log.level) {
