@@ -4,7 +4,6 @@ use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::datatypes::SchemaRef;
 use futures::{FutureExt, TryStreamExt};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
@@ -68,36 +67,28 @@ impl Runner {
         let started = Instant::now();
         let client = Arc::clone(&self.client);
         let bar = Bar::new(std::io::stderr().is_terminal());
-        let outcome = tokio::select! {
-            biased;
-            () = self.interrupts.pressed() => Err(Failure::Interrupted),
-            outcome = show(&*client, sql, &mut self.output, self.style, &bar) => outcome,
-            never = bar.follow(&*client) => match never {},
+        let outcome = {
+            let showing = show(&*client, sql, &mut self.output, self.style, &bar);
+            tokio::pin!(showing);
+            tokio::select! {
+                biased;
+                () = self.interrupts.pressed() => {
+                    bar.clear();
+                    // While the answer is still held: letting go of it first looks like a client that went away.
+                    cancel(&*client).await;
+                    Err(Failure::Interrupted)
+                }
+                outcome = &mut showing => outcome,
+                never = bar.follow(&*client) => match never {},
+            }
         };
         bar.clear();
-        match outcome {
-            Ok(summary) => {
-                if !summary.complete {
-                    self.cancel().await;
-                }
-                self.footer(&summary, started.elapsed())
-            }
-            Err(failure) => {
-                if !matches!(failure, Failure::Statement(_)) {
-                    self.cancel().await;
-                }
-                Err(failure)
-            }
-        }
+        self.footer(&outcome?, started.elapsed())
     }
 
     /// Ends the output.
     pub(crate) fn finish(self) -> Result<(), Failure> {
         self.output.close()
-    }
-
-    async fn cancel(&self) {
-        let _ = tokio::time::timeout(CANCEL_PATIENCE, self.client.cancel()).await;
     }
 
     /// Forgets a Ctrl-C that came too late for the statement it was meant for.
@@ -127,7 +118,12 @@ impl Runner {
     }
 }
 
-/// Runs the statement and writes its rows as they come.
+/// Cancels the statement that runs.
+pub(super) async fn cancel(client: &dyn Client) {
+    let _ = tokio::time::timeout(CANCEL_PATIENCE, client.cancel()).await;
+}
+
+/// Runs the statement and writes its rows as they come. One whose rows nobody wants any more is cancelled.
 async fn show(
     client: &dyn Client,
     sql: &str,
@@ -135,7 +131,17 @@ async fn show(
     style: Style,
     bar: &Bar,
 ) -> Result<Summary, Failure> {
-    let Answer { schema, mut batches } = client.run(sql).await?;
+    let mut answer = client.run(sql).await?;
+    let written = write(&mut answer, output, style, bar).await;
+    match &written {
+        Ok(Summary { complete: true, .. }) | Err(Failure::Statement(_)) => {}
+        Ok(_) | Err(_) => cancel(client).await,
+    }
+    written
+}
+
+async fn write(answer: &mut Answer, output: &mut Output, style: Style, bar: &Bar) -> Result<Summary, Failure> {
+    let Answer { schema, batches } = answer;
     let mut summary = Summary { columns: schema.fields().len(), rows: 0, complete: true };
     let is_terminal = output.is_terminal();
     let limit = if is_terminal && style.format == Format::Table { MAX_TERMINAL_ROWS } else { u64::MAX };
@@ -146,7 +152,7 @@ async fn show(
     }
     let mut writer = match summary.columns {
         0 => None,
-        _ => Some(output.begin(&SchemaRef::clone(&schema), style)?),
+        _ => Some(output.begin(schema, style)?),
     };
     while let (Some(batch), Some(writer)) = (&next, &mut writer) {
         let room = limit - summary.rows;

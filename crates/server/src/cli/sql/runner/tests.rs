@@ -14,7 +14,20 @@ use crate::cli::sql::failure::Fault;
 /// Answers `nothing`, `rows`, `half` (fails after its first rows), `hang` (for ever) and refuses the rest.
 #[derive(Default)]
 struct Fake {
-    calls: Mutex<Vec<String>>,
+    calls: Arc<Mutex<Vec<String>>>,
+}
+
+/// Notes when an answer is let go of.
+struct LetGo(Arc<Mutex<Vec<String>>>);
+
+async fn hang(_held: LetGo) -> Result<RecordBatch, Failure> {
+    std::future::pending().await
+}
+
+impl Drop for LetGo {
+    fn drop(&mut self) {
+        self.0.lock().push("LET GO".to_owned());
+    }
 }
 
 fn fault(detail: &str) -> Failure {
@@ -33,7 +46,7 @@ impl Client for Fake {
                 "nothing" => return Ok(Answer { schema: Arc::new(Schema::empty()), batches: stream::empty().boxed() }),
                 "rows" => stream::iter([Ok(batch()), Ok(batch())]).boxed(),
                 "half" => stream::iter([Ok(batch()), Err(fault("broken"))]).boxed(),
-                "hang" => stream::pending().boxed(),
+                "hang" => stream::once(hang(LetGo(Arc::clone(&self.calls)))).boxed(),
                 _ => return Err(fault("unknown")),
             };
             Ok(Answer { schema: batch().schema(), batches })
@@ -86,9 +99,20 @@ async fn a_script_stops_at_the_first_error() {
 async fn ctrl_c_cancels_the_query() {
     let folder = tempfile::tempdir().unwrap();
     let (fake, mut runner) = runner(&folder.path().join("out.csv"));
-    runner.interrupts.pressed.notify_one();
-    assert!(matches!(runner.script("hang").await, Err(Failure::Interrupted)));
-    assert_eq!(fake.calls.lock().last().map(String::as_str), Some("CANCEL"));
+    let interrupts = Arc::clone(&runner.interrupts.pressed);
+    let press = async {
+        while fake.calls.lock().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        interrupts.notify_one();
+        std::future::pending::<()>().await
+    };
+    let outcome = tokio::select! {
+        outcome = runner.script("hang") => outcome,
+        () = press => unreachable!(),
+    };
+    assert!(matches!(outcome, Err(Failure::Interrupted)));
+    assert_eq!(*fake.calls.lock(), ["hang", "CANCEL", "LET GO"]);
 
     runner.interrupts.pressed.notify_one();
     runner.forget_interrupts();
