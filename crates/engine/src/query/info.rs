@@ -121,7 +121,8 @@ pub struct Timings {
 /// How far a query is; sizes in bytes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Share of the work done, 0 to 1, as far as the plan tells; absent before it runs.
+    /// Share of the work done, 0 to 1, as far as the plan tells; absent before it runs, and as long as nothing tells how much
+    /// there is to read.
     pub fraction: Option<f64>,
     /// Pipeline stages that are done.
     pub stages_done: u64,

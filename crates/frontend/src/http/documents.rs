@@ -69,7 +69,7 @@ pub(crate) struct QueryTimings {
 /// How far a query is; sizes in bytes.
 #[derive(ToSchema)]
 pub(crate) struct QueryProgress {
-    /// Share of the work done, 0 to 1; absent before it runs.
+    /// Share of the work done, 0 to 1; null before it runs, and as long as nothing tells how much there is to read.
     fraction: Option<f64>,
     /// Pipeline stages that are done.
     stages_done: u64,
