@@ -137,7 +137,13 @@ def test_suggestions_and_positions(demo):
     problem = demo.post("SELECT n_nme\nFROM demo.public.nation").json()
     assert problem["did_you_mean"] and "n_name" in problem["did_you_mean"][0]
     problem = demo.post("SELECT 1,\n  2\n  3 4").json()
-    assert problem["position"]["line"] == 3 and problem["position"]["column"] >= 1
+    assert problem["position"] == {"line": 3, "column": 3, "offset": 16, "length": 1}
+    # Offset and length count characters, so that a client in Python can cut the text.
+    sql = "SELECT 'größe 😀',\n  n.n_nme\nFROM demo.public.nation n"
+    place = demo.post(sql).json()["position"]
+    assert sql[place["offset"] : place["offset"] + place["length"]] == "n.n_nme" and place["line"] == 2
+    place = demo.post("SELECT 1 +").json()["position"]
+    assert (place["offset"], place["length"]) == (10, 1)
 
 
 def test_bodies_that_are_no_requests(demo):

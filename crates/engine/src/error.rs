@@ -10,10 +10,13 @@ use crate::query::QueryId;
 
 mod classify;
 mod panic;
+mod position;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use panic::catch_panic;
+pub(crate) use position::Place;
+pub use position::Position;
 
 /// What a fallible operation of the engine returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -102,15 +105,6 @@ pub enum Subject {
     ZeroDivision,
 }
 
-/// A place in the statement's text; lines and columns count from 1, columns in characters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Position {
-    /// Line, from 1.
-    pub line: u64,
-    /// Column, from 1.
-    pub column: u64,
-}
-
 /// A failure, with everything a client needs to act on it. Cheap to move: one pointer.
 pub struct Error(Box<Inner>);
 
@@ -121,6 +115,8 @@ struct Inner {
     message: String,
     hint: Option<String>,
     suggestions: Vec<String>,
+    /// Known before the text is at hand.
+    place: Option<Place>,
     position: Option<Position>,
     query_id: Option<QueryId>,
     retry_after: Option<Duration>,
@@ -136,6 +132,7 @@ impl Error {
             message: message.into(),
             hint: None,
             suggestions: Vec::new(),
+            place: None,
             position: None,
             query_id: None,
             retry_after: None,
@@ -205,6 +202,30 @@ impl Error {
         self
     }
 
+    /// Adds the place in the statement's text, unless one is known already; [`Self::located`] makes a position of it.
+    #[must_use]
+    pub(crate) fn at_place(mut self, place: Option<Place>) -> Self {
+        self.0.place = self.0.place.or(place);
+        self
+    }
+
+    /// Turns the place into a position in the text of the statement.
+    #[must_use]
+    pub(crate) fn located(mut self, text: &str) -> Self {
+        if let (Some(place), None) = (self.0.place, self.0.position) {
+            self.0.position = Some(place.within(text));
+        }
+        self
+    }
+
+    /// Forgets the place: it is one in another text than the client's, such as that of a view.
+    #[must_use]
+    pub(crate) fn elsewhere(mut self) -> Self {
+        self.0.place = None;
+        self.0.position = None;
+        self
+    }
+
     /// Adds the query that failed, unless one is known already.
     #[must_use]
     pub fn of_query(mut self, id: QueryId) -> Self {
@@ -252,6 +273,8 @@ impl Error {
     }
 
     /// The place in the statement's text.
+    ///
+    /// It is known once the error has come back from the session.
     pub fn position(&self) -> Option<Position> {
         self.0.position
     }
@@ -301,7 +324,7 @@ impl fmt::Display for Error {
         if let Some(best) = self.0.suggestions.first() {
             write!(f, "; did you mean '{best}'?")?;
         }
-        if let Some(Position { line, column }) = self.0.position {
+        if let Some(Place { line, column }) = self.0.position.map(Place::from).or(self.0.place) {
             write!(f, " (line {line}, column {column})")?;
         }
         Ok(())

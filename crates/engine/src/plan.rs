@@ -7,6 +7,7 @@ mod access;
 mod classify;
 mod command;
 mod constants;
+mod describe;
 mod functions;
 mod logical;
 mod parameters;

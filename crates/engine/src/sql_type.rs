@@ -1,4 +1,6 @@
-//! The SQL name of a type, as a result's schema tells it to clients that know no Arrow.
+//! The SQL names of types: one vocabulary for results, listings, `DESCRIBE`, `SHOW CREATE TABLE` and `information_schema`.
+//!
+//! A statement can use these names, except those of types that SQL has no way to declare: structs, maps, unions.
 
 use std::fmt::Write;
 
@@ -86,4 +88,34 @@ fn write_map(entries: &Field, out: &mut String) {
 fn append(out: &mut String, text: std::fmt::Arguments<'_>) {
     // Writing to a `String` cannot fail.
     let _ = out.write_fmt(text);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::datatypes::TimeUnit;
+
+    use super::*;
+
+    #[test]
+    fn sql_names_of_types() {
+        let key = Field::new("keys", DataType::Utf8, false);
+        let entries = vec![key, Field::new("values", DataType::Int64, true)];
+        let map = DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entries.into()), false)), false);
+        let fields = vec![
+            Field::new("a", DataType::Int64, true),
+            Field::new("b", DataType::new_list(DataType::Utf8View, true), true),
+        ];
+        for (data_type, name) in [
+            (DataType::Decimal128(10, 2), "DECIMAL(10,2)"),
+            (DataType::Timestamp(TimeUnit::Second, Some("UTC".into())), "TIMESTAMP WITH TIME ZONE"),
+            (DataType::Struct(fields.into()), "STRUCT(a BIGINT, b VARCHAR[])"),
+            (map, "MAP(VARCHAR, BIGINT)"),
+            (DataType::new_fixed_size_list(DataType::Float32, 3, true), "REAL[3]"),
+            (DataType::Dictionary(Box::new(DataType::Int8), Box::new(DataType::Utf8)), "VARCHAR"),
+        ] {
+            assert_eq!(sql_type(&data_type), name);
+        }
+    }
 }

@@ -16,11 +16,11 @@ use super::registry::Catalogs;
 use super::rows::COMMENT;
 use super::statement::create_statement;
 use super::tree::Tree;
-use super::types::sql_type;
 use super::{VIRTUAL_SCHEMAS, virtual_schema};
 use crate::auth::Principal;
 use crate::error::{Error, Result, Subject};
 use crate::plan::suggest::closest;
+use crate::sql_type::sql_type;
 
 /// A table in a listing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

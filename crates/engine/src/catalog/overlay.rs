@@ -137,6 +137,25 @@ impl SessionCatalogs {
         Ok(self.entry(name).await?.map(|entry| entry.table_type()))
     }
 
+    /// Whether there is such a catalog.
+    ///
+    /// # Errors
+    /// `NotFound`, with similar names.
+    pub(crate) fn require_catalog(&self, catalog: &str) -> Result<()> {
+        self.0.tree.catalog(catalog).map(drop)
+    }
+
+    /// Whether there is such a schema. Each catalog has the virtual ones.
+    ///
+    /// # Errors
+    /// `NotFound`, with similar names.
+    pub(crate) fn require_schema(&self, catalog: &str, schema: &str) -> Result<()> {
+        match virtual_schema(schema) {
+            Some(_) => self.require_catalog(catalog),
+            None => self.0.tree.schema(catalog, schema).map(drop),
+        }
+    }
+
     /// Full or short names that the user may have meant by one that does not resolve, best first.
     pub(crate) fn suggest_table(&self, reference: &TableReference) -> Vec<String> {
         let wanted = self.resolve(reference.clone());

@@ -6,7 +6,7 @@ use datafusion::common::utils::quote_identifier;
 
 use super::definition::ViewDefinition;
 use super::entry::{Body, TableEntry};
-use super::types::sql_type;
+use crate::sql_type::sql_type;
 use crate::storage::TableDefinition;
 
 /// The `CREATE` statement of an entry. Values of options are left out: they may be credentials.

@@ -6,7 +6,7 @@ use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
 
 use super::panic::panicked;
-use super::{Error, ErrorKind, Position, Subject};
+use super::{Error, ErrorKind, Place, Subject};
 
 pub(super) fn code(kind: ErrorKind, subject: Option<Subject>) -> &'static str {
     match (kind, subject) {
@@ -137,17 +137,17 @@ fn syntax(error: &ParserError) -> Error {
             .about(Subject::Syntax)
             .hint("split the statement into views or common table expressions");
     };
-    let (message, position) = split_position(text);
-    Error::invalid(format!("syntax error: {message}")).about(Subject::Syntax).at(position)
+    let (message, place) = split_place(text);
+    Error::invalid(format!("syntax error: {message}")).about(Subject::Syntax).at_place(place)
 }
 
 /// sqlparser ends its messages with ` at Line: 1, Column: 8`.
-fn split_position(text: &str) -> (String, Option<Position>) {
+fn split_place(text: &str) -> (String, Option<Place>) {
     let Some((message, place)) = text.rsplit_once(" at Line: ") else { return (text.to_owned(), None) };
     let Some((line, column)) = place.split_once(", Column: ") else { return (text.to_owned(), None) };
     let digits: String = column.chars().take_while(char::is_ascii_digit).collect();
     match (line.trim().parse(), digits.parse()) {
-        (Ok(line), Ok(column)) if line > 0 => (message.to_owned(), Some(Position { line, column })),
+        (Ok(line), Ok(column)) if line > 0 => (message.to_owned(), Some(Place { line, column })),
         _ => (message.to_owned(), None),
     }
 }
@@ -158,12 +158,13 @@ fn schema(error: &SchemaError) -> Error {
             let names: Vec<&str> = valid_fields.iter().map(|column| column.name.as_str()).collect();
             Error::not_found(Subject::Column, format!("column '{}' not found", field.flat_name()))
                 .suggest(crate::plan::suggest::closest(&field.name, names))
-                .at(field.spans.first().map(|span| Position { line: span.start.line, column: span.start.column }))
+                .at_place(field.spans.first().map(Place::from))
         }
         SchemaError::AmbiguousReference { field } => {
             Error::invalid(format!("column reference '{}' is ambiguous", field.flat_name()))
                 .about(Subject::Column)
                 .hint("qualify the column with the name or alias of its table")
+                .at_place(field.spans.first().map(Place::from))
         }
         SchemaError::DuplicateQualifiedField { .. } | SchemaError::DuplicateUnqualifiedField { .. } => {
             Error::invalid(error.to_string()).hint("give each output column its own name with AS")
@@ -361,6 +362,7 @@ impl Error {
             message: inner.message.clone(),
             hint: inner.hint.clone(),
             suggestions: inner.suggestions.clone(),
+            place: inner.place,
             position: inner.position,
             query_id: inner.query_id,
             retry_after: inner.retry_after,
@@ -378,9 +380,8 @@ fn with_context(context: &str, error: Error) -> Error {
 }
 
 fn diagnosed(diagnostic: &Diagnostic, error: Error) -> Error {
-    let position = diagnostic.span.map(|span| Position { line: span.start.line, column: span.start.column });
     let help = diagnostic.helps.first().map(|help| help.message.clone());
-    let error = error.at(position);
+    let error = error.at_place(diagnostic.span.map(Place::from));
     match help {
         Some(help) if error.hint_text().is_none() && error.suggestions().is_empty() => error.hint(help),
         _ => error,

@@ -22,12 +22,20 @@ fn division_by_zero_is_the_datas_fault() {
 #[test]
 fn syntax_errors_carry_line_and_column() {
     use datafusion::sql::sqlparser::{dialect::GenericDialect, parser::Parser};
-    let parse = Parser::parse_sql(&GenericDialect {}, "SELECT 1\nFROM )").unwrap_err();
+    let text = "SELECT 1\nFROM )";
+    let parse = Parser::parse_sql(&GenericDialect {}, text).unwrap_err();
     let error = Error::from(DataFusionError::SQL(Box::new(parse), None));
     assert_eq!(error.code(), "SYNTAX_ERROR");
-    let position = error.position().expect("position");
-    assert_eq!(position.line, 2);
+    assert!(error.to_string().ends_with("(line 2, column 6)"), "{error}");
     assert!(!error.message().contains("Line:"), "{}", error.message());
+    let position = error.located(text).position();
+    assert_eq!(position, Some(Position { line: 2, column: 6, offset: 14, length: 1 }));
+}
+
+#[test]
+fn a_place_in_another_text_is_not_told() {
+    let error = Error::invalid("x").at_place(Some(Place { line: 1, column: 3 })).elsewhere().located("SELECT 1");
+    assert_eq!((error.position(), error.to_string()), (None, "x".to_owned()));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::command::session as command;
 use super::parse::Parsed;
-use super::show::{self, Place};
+use super::show::{self, Place, Question};
 use crate::error::{Error, Result, Subject};
 use crate::plan::Command;
 
@@ -45,6 +45,8 @@ pub(super) enum Way {
     Plan(Box<SqlStatement>),
     /// A prepared statement with these values.
     Execute { name: String, values: Vec<Expr> },
+    /// Another `SHOW`, which a query answers.
+    Question(Question),
     /// `SHOW CREATE TABLE` or `VIEW`.
     ShowCreate(ObjectName),
     /// `CREATE VIEW`, whose query is kept as text.
@@ -68,8 +70,8 @@ pub(super) fn classify(parsed: Parsed, place: Place<'_>) -> Result<Way> {
 }
 
 fn sql(statement: Statement, place: Place<'_>) -> Result<Way> {
-    if let Some(query) = show::rewrite(&statement, place)? {
-        return classify(super::parse::parse(&query)?, place);
+    if let Some(question) = show::question(&statement, place)? {
+        return Ok(Way::Question(question));
     }
     let way = match statement {
         Statement::Set(set) => Way::Command(Box::new(command::Set(assignments(set)?))),

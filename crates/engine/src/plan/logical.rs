@@ -11,6 +11,7 @@ use datafusion::sql::parser::Statement as SqlStatement;
 use datafusion::sql::sqlparser::ast::ObjectName;
 
 use super::classify::normal;
+use super::describe::described;
 use super::parameters::number_placeholders;
 use super::parse::{Parsed, parse};
 use super::semantics::merge_keys;
@@ -70,7 +71,7 @@ pub(super) fn logical<'a>(
         };
         state.register_catalog_list(Arc::new(catalogs.clone()));
         match state.statement_to_plan(sql).await {
-            Ok(plan) => Ok((state, rewrite_dml(plan)?)),
+            Ok(plan) => Ok((state, described(rewrite_dml(plan)?))),
             Err(error) => Err(with_suggestions(Error::from(error), &state, &catalogs)),
         }
     }
@@ -97,7 +98,7 @@ async fn temporary_views(names: &Names<'_>, state: &SessionState, sql: &SqlState
         }
         let Parsed::Sql(query) = parse(&view.definition.sql)? else { continue };
         let inner = Names { statement: names.statement, catalogs: None, depth: names.depth + 1 };
-        let (state, plan) = logical(&inner, *query).await?;
+        let (state, plan) = logical(&inner, *query).await.map_err(Error::elsewhere)?;
         let view = TemporaryView::new(view.definition, analyze(&state, plan)?);
         tables.insert(reference.table().to_owned(), view.table);
     }

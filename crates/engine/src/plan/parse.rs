@@ -5,7 +5,7 @@ use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
-use crate::error::{Error, Position, Result, Subject};
+use crate::error::{Error, Place, Result, Subject};
 use crate::query::QueryId;
 
 /// How deep expressions may nest; deeper ones are an error instead of a stack overflow.
@@ -49,8 +49,7 @@ fn empty_or(error: datafusion::error::DataFusionError, tokens: &[TokenWithSpan])
     let Some(last) = tokens.last() else { return empty() };
     let error = Error::from(error);
     if error.message().contains("found: EOF") {
-        let end = last.span.end;
-        return error.at(Some(Position { line: end.line, column: end.column }));
+        return error.at_place(Some(Place::from(last.span.end)));
     }
     error
 }
@@ -58,8 +57,8 @@ fn empty_or(error: datafusion::error::DataFusionError, tokens: &[TokenWithSpan])
 /// The tokens that matter.
 fn tokens(text: &str, dialect: &dyn Dialect) -> Result<Vec<TokenWithSpan>> {
     let tokens = Tokenizer::new(dialect, text).tokenize_with_location().map_err(|error| {
-        let position = Position { line: error.location.line, column: error.location.column };
-        Error::invalid(format!("syntax error: {}", error.message)).about(Subject::Syntax).at(Some(position))
+        let place = Place::from(error.location);
+        Error::invalid(format!("syntax error: {}", error.message)).about(Subject::Syntax).at_place(Some(place))
     })?;
     Ok(tokens.into_iter().filter(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF)).collect())
 }
@@ -79,7 +78,7 @@ fn own_statement(tokens: &[TokenWithSpan]) -> Result<Option<Parsed>> {
                 (Some(Token::SingleQuotedString(id)), None) => Ok(Some(Parsed::Kill(id.parse()?))),
                 _ => Err(Error::invalid("syntax error: expected KILL QUERY 'id'")
                     .about(Subject::Syntax)
-                    .at(tokens.first().map(position))
+                    .at_place(tokens.first().and_then(|token| Place::of(token.span)))
                     .hint("SELECT id, sql FROM system.queries WHERE state = 'running' lists the ids")),
             }
         }
@@ -91,13 +90,14 @@ fn own_statement(tokens: &[TokenWithSpan]) -> Result<Option<Parsed>> {
     }
 }
 
-fn position(token: &TokenWithSpan) -> Position {
-    Position { line: token.span.start.line, column: token.span.start.column }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Position;
+
+    fn position(text: &str) -> Position {
+        parse(text).unwrap_err().located(text).position().unwrap()
+    }
 
     #[test]
     fn exactly_one_statement() {
@@ -122,14 +122,19 @@ mod tests {
 
     #[test]
     fn errors_of_the_tokenizer_have_a_position() {
-        let error = parse("SELECT\n 'open").unwrap_err();
-        assert_eq!(error.position(), Some(Position { line: 2, column: 2 }), "{error}");
+        assert_eq!(position("SELECT\n 'open"), Position { line: 2, column: 2, offset: 8, length: 1 });
     }
 
     #[test]
     fn a_statement_that_ends_too_early_says_where_it_ends() {
-        let error = parse("SELECT 1\n +").unwrap_err();
-        assert_eq!(error.position(), Some(Position { line: 2, column: 3 }), "{error}");
+        assert_eq!(position("SELECT 1\n +"), Position { line: 2, column: 3, offset: 11, length: 1 });
+    }
+
+    #[test]
+    fn an_error_of_syntax_says_how_long_its_token_is() {
+        assert_eq!(position("SELEC 1"), Position { line: 1, column: 1, offset: 0, length: 5 });
+        assert_eq!(position("SELECT 'ä',\n  2 FRM t x"), Position { line: 2, column: 9, offset: 20, length: 1 });
+        assert_eq!(position("KILL QUERY 7"), Position { line: 1, column: 1, offset: 0, length: 4 });
     }
 
     #[test]

@@ -20,6 +20,7 @@ use super::show::Place;
 use super::{
     Access, Action, Command, Effect, Plan, StatementKind, command, logical as names, parameters, physical, views,
 };
+use crate::catalog::{NamedTables, SessionCatalogs};
 use crate::error::{Error, Result};
 use crate::query::QueryHandle;
 use crate::request::{Parameters, QueryRequest, RequestLimits, Source};
@@ -39,7 +40,8 @@ pub(crate) async fn plan(statement: Statement, handle: &QueryHandle) -> Result<P
 pub(crate) async fn validate(statement: Statement, request: &QueryRequest) -> Result<Validation> {
     let Source::Sql(text) = &request.source;
     let planner = Planner::new(statement, request);
-    planner.validate(parse(text)?, &request.parameters).await
+    let validated = async { planner.validate(parse(text)?, &request.parameters).await };
+    validated.await.map_err(|error| error.located(text))
 }
 
 /// Plans a statement that is about to be kept, to find its mistakes.
@@ -80,6 +82,10 @@ impl Planner {
                     let name = names::resolve(&name, self.place())?;
                     Ok(self.command(Box::new(command::catalog::ShowCreate(name))))
                 }
+                Way::Question(question) => {
+                    let planned = async { self.logical(question.query(&self.catalogs())?, values).await };
+                    planned.await.map_err(|error| question.blamed(error))
+                }
                 Way::CreateView(statement) => {
                     let command = views::create(&self.statement, *statement).await?;
                     Ok(self.command(command))
@@ -93,7 +99,7 @@ impl Planner {
                     let prepared = self.statement.session.prepared(&name)?;
                     let values = constants(&self.statement, values, &prepared)?;
                     let parsed = Parsed::Sql(Box::new(SqlStatement::Statement(prepared.statement)));
-                    self.plan(parsed, &values, depth + 1).await
+                    self.plan(parsed, &values, depth + 1).await.map_err(Error::elsewhere)
                 }
                 Way::Plan(statement) => self.logical(*statement, values).await,
             }
@@ -168,22 +174,35 @@ impl Planner {
         }
     }
 
+    /// The catalogs as they are now.
+    fn catalogs(&self) -> SessionCatalogs {
+        SessionCatalogs::new(self.statement.scope(NamedTables::new()))
+    }
+
     async fn validate(&self, parsed: Parsed, values: &Parameters) -> Result<Validation> {
-        let statement = match classify(parsed, self.place())? {
-            Way::Plan(statement) => *statement,
+        match classify(parsed, self.place())? {
+            Way::Plan(statement) => self.validate_plan(*statement, values).await,
+            Way::Question(question) => {
+                let validated = async { self.validate_plan(question.query(&self.catalogs())?, values).await };
+                validated.await.map_err(|error| question.blamed(error))
+            }
             Way::Execute { name, .. } => {
                 let prepared = self.statement.session.prepared(&name)?;
-                SqlStatement::Statement(prepared.statement)
+                let statement = SqlStatement::Statement(prepared.statement);
+                self.validate_plan(statement, values).await.map_err(Error::elsewhere)
             }
-            Way::Command(command) => return Ok(Validation::of(command.kind(), command.schema())),
+            Way::Command(command) => Ok(Validation::of(command.kind(), command.schema())),
             Way::ShowCreate(_) => {
-                return Ok(Validation::of(StatementKind::Query, SchemaRef::new(arrow::datatypes::Schema::empty())));
+                Ok(Validation::of(StatementKind::Query, SchemaRef::new(arrow::datatypes::Schema::empty())))
             }
             Way::CreateView(statement) => {
                 let command = views::create(&self.statement, *statement).await?;
-                return Ok(Validation::of(command.kind(), command.schema()));
+                Ok(Validation::of(command.kind(), command.schema()))
             }
-        };
+        }
+    }
+
+    async fn validate_plan(&self, statement: SqlStatement, values: &Parameters) -> Result<Validation> {
         let names = Names::new(&self.statement);
         let (state, plan) = logical(&names, statement).await?;
         let parameters = parameter_types(&plan)?;

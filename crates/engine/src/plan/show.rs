@@ -1,11 +1,14 @@
 //! `SHOW ...` and `DESCRIBE`: questions about the catalog, asked as queries of `information_schema` and `system`.
 
+use datafusion::sql::parser::Statement as SqlStatement;
 use datafusion::sql::sqlparser::ast::{
     ObjectName, ShowStatementFilter, ShowStatementIn, ShowStatementOptions, Statement,
 };
 
 use super::classify::normal;
-use crate::error::{Error, Result, Subject};
+use super::parse::{Parsed, parse};
+use crate::catalog::SessionCatalogs;
+use crate::error::{Error, Place as Spot, Result, Subject};
 
 /// Where names without a catalog or schema are looked up.
 #[derive(Debug, Clone, Copy)]
@@ -14,13 +17,67 @@ pub(super) struct Place<'a> {
     pub(super) schema: &'a str,
 }
 
-/// The query that answers the statement, if it is such a question.
-pub(super) fn rewrite(statement: &Statement, place: Place<'_>) -> Result<Option<String>> {
+/// A question about the catalog.
+#[derive(Debug)]
+pub(super) struct Question {
+    /// The query that answers it. Places in it mean nothing to the client.
+    query: String,
+    /// What has to exist.
+    within: Option<Within>,
+    /// Where the statement names it.
+    named_at: Option<Spot>,
+}
+
+/// What a listing is a listing of.
+#[derive(Debug)]
+enum Within {
+    Catalog(String),
+    Schema { catalog: String, schema: String },
+}
+
+impl Question {
+    /// The query, once it is sure that what it asks of exists.
+    ///
+    /// # Errors
+    /// `NotFound`, with similar names.
+    pub(super) fn query(&self, catalogs: &SessionCatalogs) -> Result<SqlStatement> {
+        match &self.within {
+            None => {}
+            Some(Within::Catalog(catalog)) => catalogs.require_catalog(catalog)?,
+            Some(Within::Schema { catalog, schema }) => catalogs.require_schema(catalog, schema)?,
+        }
+        match parse(&self.query)? {
+            Parsed::Sql(query) => Ok(*query),
+            _ => Err(Error::internal("a question is no query")),
+        }
+    }
+
+    /// The error with the place in the client's statement, as far as it is known.
+    pub(super) fn blamed(&self, error: Error) -> Error {
+        let named = matches!(error.subject(), Some(Subject::Catalog | Subject::Schema | Subject::Table));
+        error.elsewhere().at_place(self.named_at.filter(|_| named))
+    }
+}
+
+/// The question that the statement asks, if it asks one.
+pub(super) fn question(statement: &Statement, place: Place<'_>) -> Result<Option<Question>> {
+    let mut within = None;
+    let mut named_at = None;
     let query = match statement {
-        Statement::ShowTables { show_options, .. } => tables(show_options, place, "")?,
-        Statement::ShowViews { show_options, .. } => tables(show_options, place, " AND table_type = 'VIEW'")?,
+        Statement::ShowTables { show_options, .. } | Statement::ShowViews { show_options, .. } => {
+            let views = matches!(statement, Statement::ShowViews { .. });
+            let (catalog, schema) = schema_of(show_options, place)?;
+            let query = tables(show_options, &catalog, &schema, views)?;
+            named_at = place_of(show_options);
+            within = Some(Within::Schema { catalog, schema });
+            query
+        }
         Statement::ShowSchemas { show_options, .. } | Statement::ShowDatabases { show_options, .. } => {
-            schemas(show_options, place)?
+            let catalog = catalog_of(show_options, place)?;
+            let query = schemas(show_options, &catalog)?;
+            named_at = place_of(show_options);
+            within = Some(Within::Catalog(catalog));
+            query
         }
         Statement::ShowCatalogs { show_options, .. } => {
             let filter = filter(show_options, "catalog_name")?;
@@ -28,7 +85,10 @@ pub(super) fn rewrite(statement: &Statement, place: Place<'_>) -> Result<Option<
                 "SELECT DISTINCT catalog_name FROM information_schema.schemata WHERE true{filter} ORDER BY catalog_name"
             )
         }
-        Statement::ShowColumns { show_options, .. } => columns(show_options)?,
+        Statement::ShowColumns { show_options, .. } => {
+            named_at = place_of(show_options);
+            columns(show_options)?
+        }
         Statement::ShowFunctions { filter } => {
             let filter = clause(filter.as_ref(), "name")?;
             format!(
@@ -38,18 +98,29 @@ pub(super) fn rewrite(statement: &Statement, place: Place<'_>) -> Result<Option<
         }
         _ => return Ok(None),
     };
-    Ok(Some(query))
+    Ok(Some(Question { query, within, named_at }))
 }
 
-fn tables(options: &ShowStatementOptions, place: Place<'_>, kind: &str) -> Result<String> {
+fn schema_of(options: &ShowStatementOptions, place: Place<'_>) -> Result<(String, String)> {
+    match target(options)?.as_deref() {
+        None => Ok((place.catalog.to_owned(), place.schema.to_owned())),
+        Some([schema]) => Ok((place.catalog.to_owned(), schema.clone())),
+        Some([catalog, schema]) => Ok((catalog.clone(), schema.clone())),
+        Some(_) => Err(expected("SHOW TABLES [FROM [catalog.]schema] [LIKE 'pattern']")),
+    }
+}
+
+fn catalog_of(options: &ShowStatementOptions, place: Place<'_>) -> Result<String> {
+    match target(options)?.as_deref() {
+        None => Ok(place.catalog.to_owned()),
+        Some([catalog]) => Ok(catalog.clone()),
+        Some(_) => Err(expected("SHOW SCHEMAS [FROM catalog] [LIKE 'pattern']")),
+    }
+}
+
+fn tables(options: &ShowStatementOptions, catalog: &str, schema: &str, views: bool) -> Result<String> {
     let filter = filter(options, "table_name")?;
-    let target = target(options)?;
-    let (catalog, schema) = match target.as_deref() {
-        None => (place.catalog, place.schema),
-        Some([schema]) => (place.catalog, schema.as_str()),
-        Some([catalog, schema]) => (catalog.as_str(), schema.as_str()),
-        Some(_) => return Err(expected("SHOW TABLES [FROM [catalog.]schema] [LIKE 'pattern']")),
-    };
+    let kind = if views { " AND table_type = 'VIEW'" } else { "" };
     Ok(format!(
         "SELECT table_catalog, table_schema, table_name, table_type FROM information_schema.tables \
          WHERE table_catalog = '{}' AND table_schema = '{}'{kind}{filter} ORDER BY table_name",
@@ -58,14 +129,8 @@ fn tables(options: &ShowStatementOptions, place: Place<'_>, kind: &str) -> Resul
     ))
 }
 
-fn schemas(options: &ShowStatementOptions, place: Place<'_>) -> Result<String> {
+fn schemas(options: &ShowStatementOptions, catalog: &str) -> Result<String> {
     let filter = filter(options, "schema_name")?;
-    let target = target(options)?;
-    let catalog = match target.as_deref() {
-        None => place.catalog,
-        Some([catalog]) => catalog.as_str(),
-        Some(_) => return Err(expected("SHOW SCHEMAS [FROM catalog] [LIKE 'pattern']")),
-    };
     Ok(format!(
         "SELECT catalog_name, schema_name FROM information_schema.schemata \
          WHERE catalog_name = '{}'{filter} ORDER BY schema_name",
@@ -109,6 +174,12 @@ fn target(options: &ShowStatementOptions) -> Result<Option<Vec<String>>> {
         Some(ShowStatementIn { parent_name: Some(name), .. }) => Ok(Some(parts(name))),
         Some(other) => Err(Error::unsupported(format!("'{other}' is not supported here"))),
     }
+}
+
+/// Where the statement names what it asks of.
+fn place_of(options: &ShowStatementOptions) -> Option<Spot> {
+    let name = options.show_in.as_ref()?.parent_name.as_ref()?;
+    Spot::of(name.0.first()?.as_ident()?.span)
 }
 
 fn parts(name: &ObjectName) -> Vec<String> {

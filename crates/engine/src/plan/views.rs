@@ -23,14 +23,14 @@ pub(crate) struct ViewPlanner(pub(crate) Statement);
 impl PlanView for ViewPlanner {
     fn plan(&self, sql: &str, catalogs: SessionCatalogs) -> BoxFuture<'static, Result<LogicalPlan>> {
         let (statement, sql) = (self.0.clone(), sql.to_owned());
-        async move {
+        let planned = async move {
             let Parsed::Sql(query) = parse(&sql)? else {
                 return Err(Error::internal("the text of a view is no query"));
             };
             let (state, plan) = logical(&Names::within(&statement, catalogs), *query).await?;
             analyze(&state, plan)
-        }
-        .boxed()
+        };
+        planned.map(|outcome| outcome.map_err(Error::elsewhere)).boxed()
     }
 }
 

@@ -26,6 +26,7 @@ use super::{Queries, QueryHandle, QueryState};
 use crate::auth::{Principal, policy};
 use crate::error::{Error, ErrorKind, Result, catch_panic};
 use crate::plan::Plan;
+use crate::request::Source;
 use crate::run::Runner;
 use crate::session::Statement;
 use crate::stream::QueryStream;
@@ -132,7 +133,8 @@ impl Life {
 
     /// Ends with an error, and gives it back with the query's id in it.
     pub(crate) fn fail(mut self, error: Error) -> Error {
-        let error = error.of_query(self.handle.id());
+        let Source::Sql(text) = &self.handle.request().source;
+        let error = error.of_query(self.handle.id()).located(text);
         self.end(Some(&error));
         error
     }

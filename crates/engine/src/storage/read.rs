@@ -21,7 +21,7 @@ use super::external::ExternalTable;
 use super::format;
 use super::glob::is_pattern;
 use super::policy::StoragePolicy;
-use crate::error::Position;
+use crate::error::Place;
 use crate::{Error, Result};
 
 /// The schema that the generated names are in. No statement can create it.
@@ -46,7 +46,7 @@ pub(crate) struct ReadCall {
     /// What to open.
     pub(crate) definition: TableDefinition,
     /// Where the statement calls the function; the parser does not say where a quoted file name stands.
-    pub(crate) position: Option<Position>,
+    pub(crate) place: Option<Place>,
 }
 
 /// Finds the files that statements read as tables.
@@ -66,7 +66,7 @@ impl ReadCall {
         session: &dyn Session,
     ) -> Result<Arc<dyn TableProvider>> {
         let opened = ExternalTable::open(self.definition.clone(), policy, session).await;
-        opened.map_err(|error| error.at(self.position))
+        opened.map_err(|error| error.at_place(self.place))
     }
 }
 
@@ -139,32 +139,31 @@ impl ReadCalls {
             return Ok(None);
         }
         let definition = TableDefinition::at(ident.value.as_str());
-        let position = position_of(ident);
-        Ok(Some(self.add(name, definition, position)))
+        Ok(Some(self.add(name, definition, Place::of(ident.span))))
     }
 
     fn replace_call(&mut self, name: &mut ObjectName, args: &[FunctionArg]) -> Result<Option<String>> {
         let [ObjectNamePart::Identifier(ident)] = name.0.as_slice() else { return Ok(None) };
         let wanted = ident.value.to_ascii_lowercase();
         let Some((function, format)) = FUNCTIONS.iter().find(|(known, _)| *known == wanted) else { return Ok(None) };
-        let position = position_of(ident);
-        let mut definition = arguments::parse(function, args).map_err(|error| error.at(position))?;
+        let place = Place::of(ident.span);
+        let mut definition = arguments::parse(function, args).map_err(|error| error.at_place(place))?;
         if let Some(format) = format {
             definition.format = Some((*format).to_owned());
         }
         if wanted == "read_ndjson" {
             definition.options.entry("layout".to_owned()).or_insert_with(|| "lines".to_owned());
         }
-        Ok(Some(self.add(name, definition, position)))
+        Ok(Some(self.add(name, definition, place)))
     }
 
-    fn add(&mut self, name: &mut ObjectName, definition: TableDefinition, position: Option<Position>) -> String {
+    fn add(&mut self, name: &mut ObjectName, definition: TableDefinition, place: Option<Place>) -> String {
         let stem = stem_of(&definition);
         let table = match self.calls.iter().find(|call| call.definition == definition) {
             Some(known) => known.table.clone(),
             None => {
                 let table = self.unused(&stem);
-                self.calls.push(ReadCall { table: table.clone(), definition, position });
+                self.calls.push(ReadCall { table: table.clone(), definition, place });
                 table
             }
         };
@@ -230,11 +229,6 @@ fn table(name: ObjectName, alias: Option<TableAlias>) -> TableFactor {
         sample: None,
         index_hints: Vec::new(),
     }
-}
-
-fn position_of(ident: &Ident) -> Option<Position> {
-    let start = ident.span.start;
-    (start.line > 0).then_some(Position { line: start.line, column: start.column })
 }
 
 /// Options by name, as [`arguments::parse`] collects them.

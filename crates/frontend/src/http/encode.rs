@@ -18,7 +18,7 @@
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
-use tidemill_engine::{Error, QueryInfo, Result};
+use tidemill_engine::{Error, QueryInfo, Result, sql_type};
 use utoipa::ToSchema;
 
 use crate::http::negotiate::Format;
@@ -35,7 +35,6 @@ mod names;
 mod ndjson;
 mod parquet;
 mod slice;
-mod sql_type;
 mod stream;
 mod text;
 mod tsv;
@@ -43,7 +42,6 @@ mod tsv;
 #[cfg(test)]
 mod tests;
 
-pub use sql_type::sql_type;
 pub use stream::{EncodedStream, Labels, Outcome, encode_stream};
 
 /// The size of a chunk of a response, in bytes; rows stop being encoded once a chunk has it.

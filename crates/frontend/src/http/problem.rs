@@ -6,7 +6,7 @@ use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use tidemill_engine::{Error, ErrorKind, Subject};
+use tidemill_engine::{Error, ErrorKind, Position, Subject};
 use utoipa::ToSchema;
 
 use super::respond::QUERY_ID;
@@ -74,13 +74,29 @@ pub struct Problem {
     pub did_you_mean: Vec<String>,
 }
 
-/// A place in the text of a statement; both count from 1, columns in characters.
+/// A place in the text of a statement, as the request gave it. Columns, offset and length are in characters (Unicode code
+/// points), not in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ProblemPosition {
-    /// The line.
+    /// The line, from 1.
+    #[schema(minimum = 1, example = 1)]
     pub line: u64,
-    /// The column.
+    /// The column, from 1.
+    #[schema(minimum = 1, example = 15)]
     pub column: u64,
+    /// Characters of the statement before it, line feeds included: from 0.
+    #[schema(example = 14)]
+    pub offset: u64,
+    /// Characters of the token that stands there, or of the whole name if it has dots; 1 at the end of the statement.
+    #[schema(minimum = 1, example = 5)]
+    pub length: u64,
+}
+
+impl From<Position> for ProblemPosition {
+    fn from(position: Position) -> Self {
+        let Position { line, column, offset, length } = position;
+        Self { line, column, offset, length }
+    }
 }
 
 /// Where the client named the thing that a failure is about.
@@ -107,7 +123,7 @@ impl Problem {
         let query_id = error.query_id().map(|id| id.to_string());
         let mut problem = Self {
             sqlstate: Some(error.sqlstate().to_owned()),
-            position: error.position().map(|at| ProblemPosition { line: at.line, column: at.column }),
+            position: error.position().map(ProblemPosition::from),
             hint: error.hint_text().map(str::to_owned),
             instance: query_id.as_ref().map(|id| format!("/v1/queries/{id}")),
             retryable: error.retryable(),
@@ -159,7 +175,9 @@ impl Problem {
     #[must_use]
     pub(crate) fn without_prefix(mut self, prefix: &str) -> Self {
         let shift = prefix.chars().count() as u64;
-        if let Some(position) = self.position.as_mut().filter(|position| position.line == 1 && shift > 0) {
+        let Some(position) = self.position.as_mut().filter(|_| shift > 0) else { return self };
+        position.offset = position.offset.saturating_sub(shift);
+        if position.line == 1 {
             let (told, column) = (position.column, position.column.saturating_sub(shift).max(1));
             position.column = column;
             if let Some(detail) = self.detail.strip_suffix(&format!("(line 1, column {told})")) {

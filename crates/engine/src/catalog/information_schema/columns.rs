@@ -17,8 +17,9 @@ use crate::catalog::SessionCatalogs;
 use crate::catalog::entry::TableKind;
 use crate::catalog::listing::Listed;
 use crate::catalog::rows::{COMMENT, ColumnOf, Value, VirtualTable};
-use crate::catalog::types::{base_name, datetime_precision, numeric};
+use crate::catalog::types::{datetime_precision, numeric};
 use crate::error::Result;
+use crate::sql_type::sql_type;
 
 /// Tables that one read opens at the same time.
 const OPENED_AT_ONCE: usize = 8;
@@ -46,10 +47,7 @@ const COLUMNS: &[ColumnOf<Column>] = &[
     ColumnOf::integer("ordinal_position", "its place in the table, from 1", |row| row.position.into()),
     ColumnOf::text("column_default", "always null", |_| Value::Null),
     ColumnOf::text("is_nullable", "YES if values may be missing", |row| Value::yes(row.field.is_nullable())),
-    ColumnOf::text("data_type", "its type, as PostgreSQL names it", |row| {
-        // `numeric(20,0)` for unsigned integers: the precision has a column of its own here.
-        base_name(row.data_type()).trim_end_matches("(20,0)").into()
-    }),
+    ColumnOf::text("data_type", "its type, as DESCRIBE names it", |row| sql_type(row.data_type()).into()),
     ColumnOf::integer("character_maximum_length", "always null: text has no bound", |_| Value::Null),
     ColumnOf::integer("character_octet_length", "always null", |_| Value::Null),
     ColumnOf::integer("numeric_precision", "digits of a number, in the radix", |row| {

@@ -28,7 +28,7 @@ async fn listings_open_no_table_and_a_broken_one_breaks_none() {
     );
     let columns = "SELECT table_name, column_name, data_type FROM information_schema.columns \
                    WHERE table_schema = 'files' ORDER BY table_name";
-    assert_eq!(sandbox.rows(columns).await, ["better|id|bigint", "good|id|bigint"]);
+    assert_eq!(sandbox.rows(columns).await, ["better|id|BIGINT", "good|id|BIGINT"]);
 }
 
 #[tokio::test]
@@ -80,9 +80,12 @@ async fn the_detail_of_a_table_shows_columns_sizes_and_how_to_make_it() {
     sandbox.view("v", "SELECT a FROM t").await;
     let detail = sandbox.session().detail(&public("t")).await.unwrap();
     let columns: Vec<_> = detail.columns.iter().map(|column| (&*column.name, &*column.sql_type)).collect();
-    assert_eq!(columns, [("a", "bigint"), ("B", "text")]);
+    assert_eq!(columns, [("a", "BIGINT"), ("B", "VARCHAR")]);
     assert_eq!(detail.rows, Some(1));
-    assert_eq!(detail.definition.unwrap(), "CREATE TABLE tidemill.public.t (a bigint NOT NULL, \"B\" text NOT NULL)");
+    assert_eq!(
+        detail.definition.unwrap(),
+        "CREATE TABLE tidemill.public.t (a BIGINT NOT NULL, \"B\" VARCHAR NOT NULL)"
+    );
     let view = sandbox.session().detail(&public("v")).await.unwrap();
     assert_eq!((view.kind, view.columns.len()), (TableKind::View, 1));
     let broken = sandbox.session().detail(&named("demo", "files", "broken")).await.unwrap();

@@ -1,4 +1,4 @@
-use tidemill_engine::{Position, QueryId};
+use tidemill_engine::QueryId;
 
 use super::*;
 
@@ -8,7 +8,7 @@ fn a_missing_table_tells_everything_a_client_needs() {
     let error = Error::not_found(Subject::Table, "table 'oders' not found")
         .suggest(vec!["orders".to_owned()])
         .hint("list tables with SHOW TABLES")
-        .at(Some(Position { line: 2, column: 6 }))
+        .at(Some(Position { line: 2, column: 6, offset: 14, length: 5 }))
         .of_query(id);
     let problem =
         serde_json::to_value(Problem::of_statement(&error).traced(Some("0af7651916cd43dd8448eb211c80319c"))).unwrap();
@@ -22,7 +22,7 @@ fn a_missing_table_tells_everything_a_client_needs() {
             "instance": format!("/v1/queries/{id}"),
             "code": "TABLE_NOT_FOUND",
             "sqlstate": "42P01",
-            "position": {"line": 2, "column": 6},
+            "position": {"line": 2, "column": 6, "offset": 14, "length": 5},
             "hint": "list tables with SHOW TABLES",
             "query_id": id.to_string(),
             "trace_id": "0af7651916cd43dd8448eb211c80319c",
@@ -35,14 +35,16 @@ fn a_missing_table_tells_everything_a_client_needs() {
 
 #[test]
 fn positions_are_those_of_the_clients_text() {
-    let problem = |line, column| {
-        let error = Error::invalid("x").at(Some(Position { line, column }));
+    let problem = |line, column, offset| {
+        let error = Error::invalid("x").at(Some(Position { line, column, offset, length: 3 }));
         let problem = Problem::of_statement(&error).without_prefix("EXPLAIN ");
-        (problem.position.unwrap().column, problem.detail)
+        let position = problem.position.unwrap();
+        assert_eq!((position.line, position.length), (line, 3));
+        (position.column, position.offset, problem.detail)
     };
-    assert_eq!(problem(1, 15), (7, "x (line 1, column 7)".to_owned()));
-    assert_eq!(problem(1, 3), (1, "x (line 1, column 1)".to_owned()));
-    assert_eq!(problem(2, 15), (15, "x (line 2, column 15)".to_owned()));
+    assert_eq!(problem(1, 15, 14), (7, 6, "x (line 1, column 7)".to_owned()));
+    assert_eq!(problem(1, 3, 2), (1, 0, "x (line 1, column 1)".to_owned()));
+    assert_eq!(problem(2, 15, 33), (15, 25, "x (line 2, column 15)".to_owned()));
 }
 
 #[test]

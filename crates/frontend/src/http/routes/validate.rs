@@ -7,13 +7,13 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tidemill_engine::session::Validation;
-use tidemill_engine::{QueryRequest, Session};
+use tidemill_engine::{QueryRequest, Session, sql_type};
 use utoipa::ToSchema;
 
 use crate::http::body::QueryBody;
 use crate::http::client::Client;
 use crate::http::door::Door;
-use crate::http::encode::{ColumnInfo, sql_type};
+use crate::http::encode::ColumnInfo;
 use crate::http::problem::Problem;
 use crate::http::routes::openapi::{Failures, StatementFailures};
 use crate::http::routes::query;

@@ -195,22 +195,3 @@ async fn wide_integers_become_strings_on_request() {
     let format = Format::Json { rows: Rows::Arrays, numbers: Numbers::String, nan: NotANumber::String };
     assert!(text(&batch, format).await.contains(r#"["1","2",3,"Infinity",["1"]]"#));
 }
-
-#[test]
-fn sql_names_of_types() {
-    let map = MapBuilder::new(None, StringBuilder::new(), Int64Builder::new()).finish();
-    let fields = vec![
-        Field::new("a", DataType::Int64, true),
-        Field::new("b", DataType::new_list(DataType::Utf8View, true), true),
-    ];
-    for (data_type, name) in [
-        (DataType::Decimal128(10, 2), "DECIMAL(10,2)"),
-        (DataType::Timestamp(TimeUnit::Second, Some("UTC".into())), "TIMESTAMP WITH TIME ZONE"),
-        (DataType::Struct(fields.into()), "STRUCT(a BIGINT, b VARCHAR[])"),
-        (map.data_type().clone(), "MAP(VARCHAR, BIGINT)"),
-        (DataType::new_fixed_size_list(DataType::Float32, 3, true), "REAL[3]"),
-        (DataType::Dictionary(Box::new(DataType::Int8), Box::new(DataType::Utf8)), "VARCHAR"),
-    ] {
-        assert_eq!(sql_type(&data_type), name);
-    }
-}
