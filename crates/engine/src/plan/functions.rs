@@ -30,13 +30,20 @@ pub(crate) fn base_state(runtime: Arc<RuntimeEnv>, cpu_threads: usize) -> Result
     options.sql_parser.collect_spans = true;
     // The file a table is read from decides where its rows are filtered best.
     options.execution.parquet.pushdown_filters = false;
-    let mut state =
-        SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().build();
+    let mut state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(runtime)
+        .with_expr_planners(vec![Arc::new(semantics::Constants)])
+        .with_default_features()
+        .build();
     datafusion_functions_json::register_all(&mut state)?;
     for function in semantics::functions() {
         state.register_udf(function)?;
     }
     state.register_udaf(semantics::exact_sum())?;
+    for (name, function) in semantics::table_functions(&state) {
+        state.register_udtf(&name, function);
+    }
     for rule in semantics::rules() {
         state.add_analyzer_rule(rule);
     }

@@ -5,6 +5,7 @@
 mod arithmetic;
 mod multisets;
 mod outer_using;
+mod series;
 mod sum;
 mod zeros;
 
@@ -19,8 +20,9 @@ use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::AnalyzerRule;
 
-pub(super) use arithmetic::functions;
+pub(super) use arithmetic::{Constants, functions};
 pub(super) use outer_using::merge_keys;
+pub(super) use series::table_functions;
 pub(super) use sum::function as exact_sum;
 
 /// The rules, in the order in which they run.

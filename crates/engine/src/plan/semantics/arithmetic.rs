@@ -13,13 +13,16 @@ use datafusion::common::{DFSchema, internal_err};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::interval_arithmetic::Interval;
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
+use datafusion::logical_expr::type_coercion::binary::BinaryTypeCoercer;
 use datafusion::logical_expr::{
     BinaryExpr, ColumnarValue, Expr, ExprSchemable, Operator, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
     ScalarUDFImpl, Signature, Volatility, lit,
 };
 use datafusion::physical_expr_common::datum::apply;
 use datafusion::scalar::ScalarValue;
+use datafusion::sql::sqlparser::ast::BinaryOperator;
 
 static ADD: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Checked::function(Operation::Add));
 static SUBTRACT: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Checked::function(Operation::Subtract));
@@ -30,15 +33,51 @@ pub(in crate::plan) fn functions() -> [Arc<ScalarUDF>; 3] {
     [&ADD, &SUBTRACT, &MULTIPLY].map(|function| Arc::clone(function))
 }
 
+/// Plans arithmetic on integer constants as checked from the start: in the arguments of a table function they are folded
+/// before any rule of the analyzer runs.
+#[derive(Debug)]
+pub(in crate::plan) struct Constants;
+
+impl ExprPlanner for Constants {
+    fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
+        let operator = match expr.op {
+            BinaryOperator::Plus => Operator::Plus,
+            BinaryOperator::Minus => Operator::Minus,
+            BinaryOperator::Multiply => Operator::Multiply,
+            _ => return Ok(PlannerResult::Original(expr)),
+        };
+        let constant = |side: &Expr| side.column_refs().is_empty() && !side.contains_outer() && !side.is_volatile();
+        if !constant(&expr.left) || !constant(&expr.right) {
+            return Ok(PlannerResult::Original(expr));
+        }
+        let (Some(left), Some(right)) = (integer(&expr.left, schema), integer(&expr.right, schema)) else {
+            return Ok(PlannerResult::Original(expr));
+        };
+        let (common, other) = BinaryTypeCoercer::new(&left, &operator, &right).get_input_types()?;
+        if common != other || !common.is_integer() {
+            return Ok(PlannerResult::Original(expr));
+        }
+        let Some(function) = function_of(operator) else { return Ok(PlannerResult::Original(expr)) };
+        let (left, right) = (expr.left.cast_to(&common, schema)?, expr.right.cast_to(&common, schema)?);
+        Ok(PlannerResult::Planned(call(function, left, right)))
+    }
+}
+
+fn function_of(operator: Operator) -> Option<&'static Arc<ScalarUDF>> {
+    match operator {
+        Operator::Plus => Some(&ADD),
+        Operator::Minus => Some(&SUBTRACT),
+        Operator::Multiply => Some(&MULTIPLY),
+        _ => None,
+    }
+}
+
 /// The expression with checked arithmetic, if it is arithmetic on integers.
 pub(super) fn checked(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
-            let function = match op {
-                Operator::Plus => &ADD,
-                Operator::Minus => &SUBTRACT,
-                Operator::Multiply => &MULTIPLY,
-                _ => return Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right }))),
+            let Some(function) = function_of(op) else {
+                return Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })));
             };
             match (integer(&left, schema), integer(&right, schema)) {
                 (Some(a), Some(b)) if a == b => Ok(Transformed::yes(call(function, *left, *right))),

@@ -1,8 +1,11 @@
-//! `sum` of integers that is exact or an error, where DataFusion's wraps around.
+//! `sum` of integers and decimals that is exact or an error, where DataFusion's wraps around.
 //!
-//! Sums are kept in 128 bits until the end, so whether one fits depends on the values and not on how they were divided.
+//! Sums are kept in 128 bits until the end, so whether one of integers fits depends on the values and not on how they were
+//! divided.
 
 mod accumulate;
+mod distinct;
+mod number;
 
 use std::sync::Arc;
 
@@ -18,21 +21,19 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 
-use accumulate::{GroupSums, STATE, TotalSum};
+use accumulate::{GroupSums, TotalSum};
+use distinct::DistinctSum;
+use number::{is_exact, state_type};
 
 /// The function, in place of DataFusion's of the same name.
 pub(in crate::plan) fn function() -> Arc<AggregateUDF> {
     Arc::new(AggregateUDF::new_from_impl(ExactSum { inner: Sum::new() }))
 }
 
-/// DataFusion's `sum`, but for integers.
+/// DataFusion's `sum`, but for integers and decimals of up to 38 digits.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct ExactSum {
     inner: Sum,
-}
-
-fn is_ours(is_distinct: bool, sum: &DataType) -> bool {
-    !is_distinct && matches!(sum, DataType::Int64 | DataType::UInt64)
 }
 
 impl AggregateUDFImpl for ExactSum {
@@ -49,24 +50,33 @@ impl AggregateUDFImpl for ExactSum {
     }
 
     fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
-        if !is_ours(args.is_distinct, args.return_field.data_type()) {
+        let sum = args.return_field.data_type();
+        if !is_exact(sum) {
             return self.inner.state_fields(args);
         }
-        Ok(vec![Arc::new(Field::new(format_state_name(args.name, "sum"), STATE, true))])
+        let state = state_type(sum);
+        Ok(vec![Arc::new(if args.is_distinct {
+            let item = Field::new_list_field(state, true);
+            Field::new_list(format_state_name(args.name, "sum distinct"), item, false)
+        } else {
+            Field::new(format_state_name(args.name, "sum"), state, true)
+        })])
     }
 
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
-        if !is_ours(args.is_distinct, args.return_field.data_type()) {
-            return self.inner.accumulator(args);
+        let sum = args.return_field.data_type();
+        match (is_exact(sum), args.is_distinct) {
+            (false, _) => self.inner.accumulator(args),
+            (true, false) => Ok(Box::new(TotalSum::new(sum))),
+            (true, true) => Ok(Box::new(DistinctSum::new(sum))),
         }
-        Ok(Box::new(TotalSum::new(args.return_field.data_type())))
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
-        if !is_ours(args.is_distinct, args.return_field.data_type()) {
-            return self.inner.create_sliding_accumulator(args);
+        if is_exact(args.return_field.data_type()) {
+            return self.accumulator(args);
         }
-        Ok(Box::new(TotalSum::new(args.return_field.data_type())))
+        self.inner.create_sliding_accumulator(args)
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs<'_>) -> bool {
@@ -74,10 +84,11 @@ impl AggregateUDFImpl for ExactSum {
     }
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn GroupsAccumulator>> {
-        if !is_ours(args.is_distinct, args.return_field.data_type()) {
+        let sum = args.return_field.data_type();
+        if args.is_distinct || !is_exact(sum) {
             return self.inner.create_groups_accumulator(args);
         }
-        Ok(Box::new(GroupSums::new(args.return_field.data_type())))
+        Ok(Box::new(GroupSums::new(sum)))
     }
 
     fn reverse_expr(&self) -> ReversedUDAF {

@@ -1,51 +1,14 @@
-//! The accumulators of `sum` over integers.
+//! The accumulators of `sum` over every value.
 
 use std::mem::size_of;
-use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Decimal128Array, PrimitiveArray};
-use arrow::datatypes::{DataType, Decimal128Type, Int64Type, UInt64Type};
-use arrow::error::ArrowError;
-use datafusion::common::internal_err;
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, BooleanArray, PrimitiveArray};
+use arrow::datatypes::DataType;
 use datafusion::error::Result;
 use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
 use datafusion::scalar::ScalarValue;
 
-/// The digits of a state: enough for more values than there can be.
-const DIGITS: u8 = 38;
-
-/// The type of a state.
-pub(super) const STATE: DataType = DataType::Decimal128(DIGITS, 0);
-
-/// Hands the array to a function that is generic over its type: values of one of the two types, or states.
-macro_rules! with_integers {
-    ($array:expr, $values:ident => $body:expr) => {
-        match $array.data_type() {
-            DataType::Int64 => {
-                let $values = $array.as_primitive::<Int64Type>();
-                Ok($body)
-            }
-            DataType::UInt64 => {
-                let $values = $array.as_primitive::<UInt64Type>();
-                Ok($body)
-            }
-            DataType::Decimal128(_, 0) => {
-                let $values = $array.as_primitive::<Decimal128Type>();
-                Ok($body)
-            }
-            other => internal_err!("the sum of integers got {other}"),
-        }
-    };
-}
-
-/// The sum as a value of the type of the result.
-fn fitting<T: TryFrom<i128>>(sum: i128, data_type: &DataType) -> Result<T, ArrowError> {
-    T::try_from(sum).map_err(|_| ArrowError::ArithmeticOverflow(format!("the sum {sum} does not fit into {data_type}")))
-}
-
-fn states(sums: impl Iterator<Item = Option<i128>>) -> Result<ArrayRef> {
-    Ok(Arc::new(sums.collect::<Decimal128Array>().with_precision_and_scale(DIGITS, 0)?))
-}
+use super::number::{overflow, result, results, states, with_numbers};
 
 /// The sum of all rows, or of those in a frame that slides over them.
 #[derive(Debug)]
@@ -60,20 +23,26 @@ impl TotalSum {
     pub(super) fn new(data_type: &DataType) -> Self {
         Self { sum: 0, count: 0, data_type: data_type.clone() }
     }
+
+    fn total(&self, values: &ArrayRef) -> Result<(i128, u64)> {
+        let sum = with_numbers!(values, values => total(values))?;
+        let count = (values.len() - values.null_count()) as u64;
+        Ok((sum.ok_or_else(|| overflow(&self.data_type))?, count))
+    }
 }
 
-fn total<T: ArrowPrimitiveType<Native: Into<i128>>>(values: &PrimitiveArray<T>) -> (i128, u64) {
-    let count = (values.len() - values.null_count()) as u64;
+/// `None` if the sum outgrows 128 bits.
+fn total<T: ArrowPrimitiveType<Native: Into<i128>>>(values: &PrimitiveArray<T>) -> Option<i128> {
     if values.null_count() == 0 {
-        return (values.values().iter().map(|value| (*value).into()).sum(), count);
+        return values.values().iter().try_fold(0_i128, |sum, value| sum.checked_add((*value).into()));
     }
-    (values.iter().flatten().map(Into::into).sum(), count)
+    values.iter().flatten().try_fold(0_i128, |sum, value| sum.checked_add(value.into()))
 }
 
 impl Accumulator for TotalSum {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        let (sum, count) = with_integers!(values[0], values => total(values))?;
-        self.sum += sum;
+        let (sum, count) = self.total(&values[0])?;
+        self.sum = self.sum.checked_add(sum).ok_or_else(|| overflow(&self.data_type))?;
         self.count += count;
         Ok(())
     }
@@ -83,8 +52,8 @@ impl Accumulator for TotalSum {
     }
 
     fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        let (sum, count) = with_integers!(values[0], values => total(values))?;
-        self.sum -= sum;
+        let (sum, count) = self.total(&values[0])?;
+        self.sum = self.sum.checked_sub(sum).ok_or_else(|| overflow(&self.data_type))?;
         self.count -= count;
         Ok(())
     }
@@ -94,17 +63,12 @@ impl Accumulator for TotalSum {
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        if self.count == 0 {
-            return ScalarValue::try_from(&self.data_type);
-        }
-        Ok(match self.data_type {
-            DataType::UInt64 => ScalarValue::UInt64(Some(fitting(self.sum, &self.data_type)?)),
-            _ => ScalarValue::Int64(Some(fitting(self.sum, &self.data_type)?)),
-        })
+        result((self.count > 0).then_some(self.sum), &self.data_type)
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        Ok(vec![ScalarValue::Decimal128((self.count > 0).then_some(self.sum), DIGITS, 0)])
+        let state = states(std::iter::once((self.count > 0).then_some(self.sum)), &self.data_type);
+        Ok(vec![ScalarValue::try_from_array(&state, 0)?])
     }
 
     fn size(&self) -> usize {
@@ -126,26 +90,31 @@ impl GroupSums {
         Self { sums: Vec::new(), seen: Vec::new(), data_type: data_type.clone() }
     }
 
+    /// Tells whether a sum outgrew its 128 bits.
     fn add<T: ArrowPrimitiveType<Native: Into<i128>>>(
         &mut self,
         values: &PrimitiveArray<T>,
         groups: &[usize],
         filter: Option<&BooleanArray>,
-    ) {
+    ) -> bool {
+        let mut overflowed = false;
+        let mut add = |group: usize, value: i128| {
+            let (sum, over) = self.sums[group].overflowing_add(value);
+            self.sums[group] = sum;
+            self.seen[group] = true;
+            overflowed |= over;
+        };
         let rows = values.values().iter().zip(groups);
         if filter.is_none() && values.null_count() == 0 {
-            for (value, group) in rows {
-                self.sums[*group] += (*value).into();
-                self.seen[*group] = true;
-            }
-            return;
+            rows.for_each(|(value, group)| add(*group, (*value).into()));
+            return overflowed;
         }
         for (row, (value, group)) in rows.enumerate() {
             if values.is_valid(row) && passes(filter, row) {
-                self.sums[*group] += (*value).into();
-                self.seen[*group] = true;
+                add(*group, (*value).into());
             }
         }
+        overflowed
     }
 
     fn take(&mut self, emit_to: EmitTo) -> impl Iterator<Item = Option<i128>> + use<> {
@@ -159,9 +128,10 @@ impl GroupSums {
 fn single<T: ArrowPrimitiveType<Native: Into<i128>>>(
     values: &PrimitiveArray<T>,
     filter: Option<&BooleanArray>,
-) -> Result<ArrayRef> {
+    data_type: &DataType,
+) -> ArrayRef {
     let passing = values.iter().enumerate().map(|(row, value)| value.filter(|_| passes(filter, row)));
-    states(passing.map(|value| value.map(Into::into)))
+    states(passing.map(|value| value.map(Into::into)), data_type)
 }
 
 fn passes(filter: Option<&BooleanArray>, row: usize) -> bool {
@@ -178,7 +148,8 @@ impl GroupsAccumulator for GroupSums {
     ) -> Result<()> {
         self.sums.resize(total_num_groups, 0);
         self.seen.resize(total_num_groups, false);
-        with_integers!(values[0], values => self.add(values, group_indices, opt_filter))
+        let overflowed = with_numbers!(values[0], values => self.add(values, group_indices, opt_filter))?;
+        if overflowed { Err(overflow(&self.data_type).into()) } else { Ok(()) }
     }
 
     fn merge_batch(&mut self, values: &[ArrayRef], group_indices: &[usize], total_num_groups: usize) -> Result<()> {
@@ -186,26 +157,17 @@ impl GroupsAccumulator for GroupSums {
     }
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
-        fn column<T: ArrowPrimitiveType<Native: TryFrom<i128>>>(
-            sums: impl Iterator<Item = Option<i128>>,
-        ) -> Result<ArrayRef, ArrowError> {
-            let values = sums.map(|sum| sum.map(|sum| fitting(sum, &T::DATA_TYPE)).transpose());
-            Ok(Arc::new(values.collect::<Result<PrimitiveArray<T>, ArrowError>>()?))
-        }
         let sums = self.take(emit_to);
-        Ok(match self.data_type {
-            DataType::UInt64 => column::<UInt64Type>(sums)?,
-            _ => column::<Int64Type>(sums)?,
-        })
+        results(sums, &self.data_type)
     }
 
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
-        Ok(vec![states(self.take(emit_to))?])
+        let sums = self.take(emit_to);
+        Ok(vec![states(sums, &self.data_type)])
     }
 
     fn convert_to_state(&self, values: &[ArrayRef], opt_filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
-        let converted = with_integers!(values[0], values => single(values, opt_filter))?;
-        Ok(vec![converted?])
+        Ok(vec![with_numbers!(values[0], values => single(values, opt_filter, &self.data_type))?])
     }
 
     fn size(&self) -> usize {
