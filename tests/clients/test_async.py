@@ -16,11 +16,35 @@ def test_life_of_an_asynchronous_query(demo):
     assert status["location"].endswith(f"/v1/queries/{status['id']}")
     done = demo.wait_for_state(status["id"], "finished")
     assert done["result"]["rows"] == 1000 and done["result"]["parts"] >= 1 and done["result"]["expires_at"]
+    assert done["result"]["schema"] == [{"name": "value", "type": "BIGINT", "nullable": True, "arrow_type": "Int64"}]
     result = demo.http.get(demo.url(f"/v1/queries/{status['id']}/result"), headers={"Accept": "application/vnd.apache.arrow.stream"})
+    assert result.headers["Server-Timing"].startswith("plan;dur=")
     assert pyarrow.ipc.open_stream(result.content).read_all().num_rows == 1000
     # A result can be read again, in another format.
     again = demo.http.get(demo.url(f"/v1/queries/{status['id']}/result"), headers={"Accept": "text/csv"})
     assert len(again.text.splitlines()) == 1001
+
+
+def test_the_columns_of_a_result_are_told_while_it_grows(fresh):
+    status = fresh.submit("SELECT value, 'x' || value AS s FROM generate_series(1, 100000000) g(value)")
+    result = wait_until(lambda: fresh.status(status["id"])["result"], 30, "a result that grows")
+    assert [(column["name"], column["type"]) for column in result["schema"]] == [("value", "BIGINT"), ("s", "VARCHAR")]
+    assert result["expires_at"] is None
+    listed = fresh.http.get(fresh.url("/v1/queries"), params={"state": "running"}).json()["queries"]
+    assert [query["result"]["schema"] for query in listed] == [result["schema"]]
+    fresh.http.delete(fresh.url(f"/v1/queries/{status['id']}"))
+    assert fresh.wait_for_state(status["id"], "cancelled")["result"] is None
+
+
+def test_a_result_can_be_deleted_before_its_time(fresh):
+    status = fresh.submit("SELECT value FROM generate_series(1, 100000) g(value)")
+    path = fresh.url(f"/v1/queries/{status['id']}/result")
+    fresh.wait_for_state(status["id"], "finished")
+    assert fresh.http.delete(path).status_code == 204
+    assert fresh.http.delete(path).status_code == fresh.http.get(path).status_code == 404
+    after = fresh.status(status["id"])
+    assert after["state"] == "finished" and after["result"] is None
+    wait_until(lambda: not list((fresh.data_dir / "results").iterdir()), 10, "the disk to be free")
 
 
 def test_prefer_wait_answers_at_once_when_it_is_quick(demo):

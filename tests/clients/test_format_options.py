@@ -72,6 +72,16 @@ def test_what_is_compressed_is_not_compressed_again(demo):
     assert encoded(STREAM) == encoded("application/json") == encoded("text/csv") == "gzip"
 
 
+def test_ndjson_tells_its_columns_on_request(demo, kept):
+    column = {"name": "a", "type": "BIGINT", "nullable": True, "arrow_type": "Int64"}
+    by_parameter = demo.post({"sql": "SELECT 1 AS a", "format": "ndjson", "format_options": {"header": "present"}})
+    by_accept = demo.post("SELECT 1 AS a", "application/x-ndjson;header=present")
+    for response in [by_parameter, by_accept]:
+        assert [json.loads(line) for line in response.text.splitlines()] == [{"schema": [column]}, {"a": 1}]
+    lines = demo.http.get(kept, params={"format": "ndjson", "header": "present"}).text.splitlines()
+    assert [name["name"] for name in json.loads(lines[0])["schema"]] == ["i", "s"] and len(lines) == 5001
+
+
 @pytest.mark.parametrize("accept", ["application/json", "application/x-ndjson"])
 def test_numbers_that_json_can_not_hold(demo, accept):
     def row(**options):

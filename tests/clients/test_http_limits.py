@@ -1,5 +1,6 @@
 """The limits of the HTTP door: bodies, headers, connections, time, web sites."""
 
+import json
 import socket
 
 import pytest
@@ -70,7 +71,7 @@ def post_head(server, length, *more):
 def test_a_body_too_large(strict):
     for data in ["SELECT 1 --" + "x" * 2000, (part for part in [b"SELECT 1 --"] + [b"x" * 100] * 20)]:
         response = strict.http.post(strict.url("/v1/query"), data=data, headers={"Content-Type": "application/sql"})
-        assert response.status_code == 413, response.text
+        assert response.status_code == 413 and response.json()["code"] == "PAYLOAD_TOO_LARGE", response.text
         names_key(response, "http.max_body_bytes")
     assert strict.value("SELECT 1 --" + "x" * 900) == 1
 
@@ -78,7 +79,7 @@ def test_a_body_too_large(strict):
 def test_a_body_too_slow(strict):
     with Wire(strict, post_head(strict, 100) + "SELECT") as wire:
         answer = wire.rest()
-    assert answer.startswith("HTTP/1.1 408 ") and "500ms" in answer and "application/problem+json" in answer
+    assert answer.startswith("HTTP/1.1 408 ") and "500ms" in answer and "application/problem+json" in answer and "REQUEST_TIMEOUT" in answer
 
 
 def test_headers_too_large(strict):
@@ -172,6 +173,7 @@ def test_connections_of_one_address(serve):
             with Wire(server) as second:
                 refused = second.rest()
                 assert refused.startswith("HTTP/1.1 503 ") and "application/problem+json" in refused and "your address" in refused
+                assert json.loads(refused.split("\r\n\r\n")[1])["code"] == "UNAVAILABLE"
         wait_until(lambda: answers(server, head), 20, "a free place")
 
 
@@ -193,6 +195,8 @@ def test_failed_logins(tmp_path):
         # Nor may it try the right one, or a guess could be told from the others.
         refused = login("secret")
         assert refused.status_code == 429 and 0 < int(refused.headers["Retry-After"]) <= 60
+        told = [refused.headers[f"RateLimit-{name}"] for name in ("Limit", "Remaining", "Reset")]
+        assert told == ["2", "0", refused.headers["Retry-After"]]
         assert refused.json()["code"] == "TOO_MANY_REQUESTS"
         token = server.http.get(server.url("/v1/me"), headers={"Authorization": "Bearer tm-test-token"})
         assert token.status_code == 200 and token.json()["name"] == "loader"

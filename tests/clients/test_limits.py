@@ -84,7 +84,8 @@ def test_sessions_of_one_principal(tight):
     opened = [open_one() for _ in range(3)]
     refused = open_one()
     expect(refused, "TOO_MANY_REQUESTS", 429, "53300")
-    assert refused.headers["Retry-After"]
+    assert refused.headers["Retry-After"] == refused.headers["RateLimit-Reset"]
+    assert (refused.headers["RateLimit-Limit"], refused.headers["RateLimit-Remaining"]) == ("3", "0")
     names_key(refused, "sessions.max_per_principal")
     for response in opened:
         assert tight.http.delete(tight.url(f"/v1/sessions/{response.json()['id']}")).status_code == 204
@@ -142,6 +143,13 @@ def test_disk_of_one_query(tight):
     expect(response, "DISK_QUOTA_EXCEEDED", 507, "53100")
     names_key(response, "spill.max_bytes_per_query")
     tight.at_rest()
+
+
+def test_disk_of_the_results_of_one_principal(serve):
+    with serve(*settings(results__max_bytes_per_principal="100KiB")) as server:
+        status = server.submit(NOISE)
+        ended = server.wait_for_state(status["id"], "failed")
+        assert ended["error"]["code"] == "DISK_QUOTA_EXCEEDED" and "results.max_bytes_per_principal" in ended["error"]["message"]
 
 
 def test_disk_of_one_result(tight):
@@ -295,6 +303,7 @@ def test_admission_that_refuses_at_once(serve):
         refused = server.post("SELECT count(*) FROM generate_series(1, 10)")
         expect(refused, "TOO_MANY_REQUESTS", 429, "53300")
         names_key(refused, "admission.max_running")
+        assert [refused.headers[f"RateLimit-{name}"] for name in ("Limit", "Remaining", "Reset")] == ["1", "0", "1"]
         server.http.delete(server.url(f"/v1/queries/{running}"))
         server.at_rest()
         assert server.value("SELECT count(*) FROM generate_series(1, 10)") == 10

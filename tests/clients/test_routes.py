@@ -24,6 +24,15 @@ CASES = [
     ("GET", "/metrics", 200, None),
     ("GET", "/v1/me", 200, None),
     ("GET", "/v1/nodes", 200, None),
+    ("GET", "/v1/config?q=admission", 200, None),
+    ("GET", "/v1/config?nope=1", 400, "INVALID_PARAMETER"),
+    ("GET", "/v1/config/admission.max_queued", 200, None),
+    ("GET", "/v1/config/nope", 404, "SETTING_NOT_FOUND"),
+    ("PUT", "/v1/config/admission.max_queued", 200, None, {"value": 1000}),
+    ("PUT", "/v1/config/admission.max_queued", 400, "INVALID_SETTING", {"value": "many"}),
+    ("PUT", "/v1/config/admission.max_queued", 400, "INVALID_REQUEST", {"nope": 1}),
+    ("PUT", "/v1/config/http.listen", 409, "RESTART_REQUIRED", {"value": "127.0.0.1:1"}),
+    ("PUT", "/v1/config/nope", 404, "SETTING_NOT_FOUND", {"value": 1}),
     ("GET", "/v1/functions?q=upper", 200, None),
     ("GET", "/v1/functions?nope=1", 400, "INVALID_PARAMETER"),
     ("GET", "/v1/catalogs?q=dem", 200, None),
@@ -36,7 +45,10 @@ CASES = [
     ("GET", f"{DEMO}/schemas/public/tables?q=nation", 200, None),
     ("GET", f"{DEMO}/schemas/nope/tables", 404, "SCHEMA_NOT_FOUND"),
     ("GET", f"{DEMO}/schemas/public/tables/nation", 200, None),
+    ("GET", f"{DEMO}/schemas/public/tables/nation?stats=true&sample=2", 200, None),
+    ("GET", f"{DEMO}/schemas/public/tables/nation?stats=some", 400, "INVALID_PARAMETER"),
     ("GET", f"{DEMO}/schemas/public/tables/nope", 404, "TABLE_NOT_FOUND"),
+    ("GET", f"{DEMO}/schemas/public/tables/nope?stats=true", 404, "TABLE_NOT_FOUND"),
     ("GET", "/v1/query?sql=SELECT+1+AS+a", 200, None),
     ("GET", "/v1/query", 400, "SYNTAX_ERROR"),
     ("GET", "/v1/query?sql=SELECT+1&nope=1", 400, "INVALID_PARAMETER"),
@@ -70,6 +82,9 @@ CASES = [
     ("GET", f"{QUERY}/result?format=nope", 406, "NOT_ACCEPTABLE"),
     ("GET", "/v1/queries/{running}/result", 409, "RESULT_NOT_READY"),
     ("GET", f"/v1/queries/{MISSING}/result", 404, "QUERY_NOT_FOUND"),
+    ("DELETE", "/v1/queries/{running}/result", 409, "RESULT_NOT_READY"),
+    ("DELETE", f"{QUERY}/result", 204, None),
+    ("DELETE", f"{QUERY}/result", 404, "QUERY_NOT_FOUND"),
     ("DELETE", QUERY, 200, None),
     ("DELETE", f"/v1/queries/{MISSING}", 404, "QUERY_NOT_FOUND"),
     ("DELETE", "/v1/queries/{running}", 202, None),
@@ -136,7 +151,8 @@ def test_every_operation_has_a_case(description):
 
 def test_a_method_that_a_route_does_not_take(demo, description):
     for path, methods in description.raw_schema["paths"].items():
-        response = demo.http.put(demo.url(re.sub(r"[{}]", "", path)))
+        other = "PUT" if "put" not in methods else "PATCH"
+        response = demo.http.request(other, demo.url(re.sub(r"[{}]", "", path)))
         assert response.status_code == 405 and response.json()["code"] == "METHOD_NOT_ALLOWED", path
         allowed = {method.strip() for method in response.headers["Allow"].split(",")}
         assert allowed >= {method.upper() for method in methods}, path
@@ -202,6 +218,7 @@ class TestWithAuthentication:
             ("GET", f"/v1/queries/{query}"),
             ("DELETE", f"/v1/queries/{query}"),
             ("GET", f"/v1/queries/{query}/result"),
+            ("DELETE", f"/v1/queries/{query}/result"),
             ("GET", f"/v1/queries/{query}/plan"),
             ("GET", f"/v1/queries/{query}/profile"),
             ("GET", f"/v1/sessions/{session}"),

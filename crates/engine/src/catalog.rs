@@ -30,6 +30,7 @@ mod registry;
 mod rows;
 pub(crate) mod scan;
 mod statement;
+mod statistics;
 mod store;
 mod system;
 #[cfg(test)]
@@ -50,6 +51,7 @@ pub use listing::{ColumnInfo, TableDetail, TableEntryInfo};
 pub(crate) use memory::MemoryTable;
 pub(crate) use overlay::{NamedTables, Scope, SessionCatalogs};
 pub use registry::Catalogs;
+pub use statistics::{ColumnStatistics, Figure, TableStatistics};
 pub use store::{CatalogChange, CatalogStore, MemoryStore, StoredEntry};
 pub(crate) use view::PlanView;
 

@@ -150,6 +150,8 @@ pub struct ResultsConfig {
     pub ttl: Span,
     /// Disk that all results together may take.
     pub max_bytes: ByteSize,
+    /// Disk that the results of one principal may take.
+    pub max_bytes_per_principal: ByteSize,
     /// Disk that one result may take.
     pub max_bytes_per_query: ByteSize,
     /// A part is closed when it holds this much.

@@ -114,7 +114,7 @@ impl Engine {
         Ok(engine)
     }
 
-    /// What it was told.
+    /// What it was told at its start.
     pub fn config(&self) -> &EngineConfig {
         &self.config
     }
@@ -175,6 +175,14 @@ impl Engine {
             }
         });
         Ok(id)
+    }
+
+    /// Takes up what of this configuration can change while it runs, and leaves the rest as it is: the bounds of admission,
+    /// the limits of statements, and how long results are kept. What runs, waits or is kept already stays as it is.
+    pub fn tune(&self, config: &EngineConfig) {
+        self.admission.configure(config.admission.clone());
+        self.queries.set_limits(config.limits.clone());
+        self.results.set_ttl(config.results.ttl);
     }
 
     /// Stops: refuses what is new, lets what runs end for this long, cancels the rest, and writes history to disk.

@@ -120,6 +120,7 @@ struct Inner {
     position: Option<Position>,
     query_id: Option<QueryId>,
     retry_after: Option<Duration>,
+    limit: Option<u64>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -136,6 +137,7 @@ impl Error {
             position: None,
             query_id: None,
             retry_after: None,
+            limit: None,
             source: None,
         }))
     }
@@ -240,6 +242,13 @@ impl Error {
         self
     }
 
+    /// Says what the limit that is reached stands at: how many of what the message names are allowed.
+    #[must_use]
+    pub fn at_limit(mut self, limit: u64) -> Self {
+        self.0.limit = Some(limit);
+        self
+    }
+
     /// Keeps the cause for the log. It is never shown to a client.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
@@ -287,6 +296,11 @@ impl Error {
     /// How long to wait before a retry, if a retry is worth it at all.
     pub fn retry_delay(&self) -> Option<Duration> {
         self.0.retry_after
+    }
+
+    /// What the limit that is reached stands at, if the failure is about one that is counted.
+    pub fn limit(&self) -> Option<u64> {
+        self.0.limit
     }
 
     /// Whether the same request can succeed later without being changed.

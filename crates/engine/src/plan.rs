@@ -23,7 +23,8 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 
-pub(crate) use access::{Access, Effect};
+pub(crate) use access::Access;
+pub use access::Effect;
 pub use classify::StatementKind;
 pub(crate) use command::{Command, CommandScope};
 pub(crate) use functions::{base_state, follow_config, function_list};

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 
@@ -16,6 +17,7 @@ use crate::config::ResultsConfig;
 use crate::data_dir::{self, DataDir};
 use crate::error::{Error, Result, Subject};
 use crate::query::{QueryId, ResultInfo};
+use crate::units::Span;
 
 mod files;
 mod manifest;
@@ -41,6 +43,8 @@ pub struct Results {
 struct Shared {
     dir: PathBuf,
     config: ResultsConfig,
+    /// How long a result that becomes complete now is kept.
+    ttl: Mutex<Span>,
     quota: Arc<Quota>,
     entries: Mutex<HashMap<QueryId, Entry>>,
     _data_dir: Arc<DataDir>,
@@ -79,7 +83,8 @@ impl Results {
                 entries.insert(result.id(), Entry::Kept(result));
             }
         }
-        let shared = Shared { dir, config: config.clone(), quota, entries: Mutex::new(entries), _data_dir: data_dir };
+        let (ttl, entries) = (Mutex::new(config.ttl), Mutex::new(entries));
+        let shared = Shared { dir, config: config.clone(), ttl, quota, entries, _data_dir: data_dir };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -120,8 +125,26 @@ impl Results {
     pub fn info(&self, id: QueryId) -> Option<ResultInfo> {
         match self.shared.entries.lock().get(&id)? {
             Entry::Writing { progress, .. } => Some(progress.info()),
-            Entry::Kept(result) => Some(result.info()),
+            Entry::Kept(result) => (!result.expired(Utc::now())).then(|| result.info()),
         }
+    }
+
+    /// The columns of the result of a query, once they are known. For documents about queries that the caller may see.
+    pub fn schema(&self, id: QueryId) -> Option<SchemaRef> {
+        match self.shared.entries.lock().get(&id)? {
+            Entry::Writing { progress, .. } => progress.schema(),
+            Entry::Kept(result) => Some(result.schema()),
+        }
+    }
+
+    /// How long a result is kept after its query ended; 0 until it is deleted.
+    pub fn ttl(&self) -> Span {
+        *self.shared.ttl.lock()
+    }
+
+    /// Keeps results that become complete from now on for this long.
+    pub(crate) fn set_ttl(&self, ttl: Span) {
+        *self.shared.ttl.lock() = ttl;
     }
 
     /// Deletes the kept result of a query. Who is reading it reads on; its files go with the last reader.
@@ -167,7 +190,7 @@ impl Results {
     fn not_found(&self, id: QueryId) -> Error {
         Error::not_found(Subject::Query, format!("query {id} has no kept result")).of_query(id).hint(format!(
             "results of asynchronous queries are kept for {} (results.ttl); run the query again",
-            self.shared.config.ttl
+            self.ttl()
         ))
     }
 }
@@ -175,7 +198,8 @@ impl Results {
 impl Shared {
     /// When a result that is complete at `now` expires.
     fn expiry(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        now.checked_add_signed(TimeDelta::from_std(self.config.ttl.limit()?).ok()?)
+        let ttl = self.ttl.lock().limit()?;
+        now.checked_add_signed(TimeDelta::from_std(ttl).ok()?)
     }
 
     fn dir_of(&self, id: QueryId) -> PathBuf {

@@ -58,6 +58,14 @@ pub struct HttpConfig {
     pub public_metrics: bool,
 }
 
+/// A listener of its own for the metrics.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MetricsConfig {
+    /// The address and port to listen on; port 0 takes any free one. Absent means that only the HTTP door serves them.
+    pub listen: Option<SocketAddr>,
+}
+
 /// Where the TLS files are; PEM.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -141,6 +149,21 @@ pub fn check_bind(address: SocketAddr, auth_required: bool, tls: bool) -> Result
     Ok(())
 }
 
+/// Whether the metrics may be served at this address: beyond loopback only with authentication, or where the operator says
+/// that they are public.
+///
+/// # Errors
+/// When anyone who reaches the port could read them though nobody said so.
+pub fn check_metrics_bind(address: SocketAddr, auth_required: bool, public: bool) -> Result<()> {
+    if address.ip().to_canonical().is_loopback() || auth_required || public {
+        return Ok(());
+    }
+    Err(bad(format!(
+        "metrics.listen is {address}, which other machines can reach, but auth.mode is 'none' and http.public_metrics is false"
+    ))
+    .hint("set http.public_metrics = true if anyone may read the metrics, or auth.mode = \"static\", or set metrics.listen to a loopback address such as 127.0.0.1:9090"))
+}
+
 fn bad(message: String) -> Error {
     Error::invalid(message).about(Subject::Setting)
 }
@@ -198,6 +221,22 @@ pub(crate) mod tests {
             assert_eq!(result.is_ok(), allowed, "{address}");
             if let Err(error) = result {
                 assert!(error.hint_text().unwrap().contains("auth.mode") && error.message().contains(address));
+            }
+        }
+    }
+
+    #[test]
+    fn metrics_are_for_the_open_network_if_somebody_says_so() {
+        for (address, auth, public, allowed) in [
+            ("127.0.0.1:9090", false, false, true),
+            ("0.0.0.0:9090", false, false, false),
+            ("0.0.0.0:9090", true, false, true),
+            ("[::]:9090", false, true, true),
+        ] {
+            let result = check_metrics_bind(address.parse().unwrap(), auth, public);
+            assert_eq!(result.is_ok(), allowed, "{address}");
+            if let Err(error) = result {
+                assert!(error.message().contains("metrics.listen") && error.message().contains(address));
             }
         }
     }

@@ -28,13 +28,28 @@ use axum::response::{IntoResponse, Response};
 use tidemill_engine::{Engine, Error};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::config::HttpConfig;
+use crate::config::{HttpConfig, MetricsConfig};
+use crate::configuration::Configuration;
 use authenticate::{Gate, LoginLimits, PUBLIC_PATHS, authenticate};
 use door::Door;
 use problem::Problem;
 
-/// All routes of the door, with everything that stands before them.
-pub fn router(engine: Arc<Engine>, config: Arc<HttpConfig>) -> Router {
+/// What the door serves on each of its listeners.
+#[derive(Debug)]
+pub struct Routers {
+    /// All routes.
+    pub api: Router,
+    /// The metrics and the health of the server, for a listener of their own; absent if there is none.
+    pub metrics: Option<Router>,
+}
+
+/// The routes of the door, with everything that stands before them.
+pub fn routers(
+    engine: Arc<Engine>,
+    config: &Arc<HttpConfig>,
+    metrics: &MetricsConfig,
+    configuration: Arc<dyn Configuration>,
+) -> Routers {
     let mut public: Vec<&str> = PUBLIC_PATHS.to_vec();
     public.push("/healthz");
     if config.public_metrics {
@@ -43,20 +58,32 @@ pub fn router(engine: Arc<Engine>, config: Arc<HttpConfig>) -> Router {
     let limits =
         LoginLimits { max_failures_per_minute: config.max_failed_logins, max_checks: config.max_password_checks };
     let gate = Gate::new(Arc::clone(engine.authenticator()), public, limits, respond_error);
-    let door = Door::new(engine, Arc::clone(&config));
-    let routes = routes::all(&door)
+    let door = Door::new(engine, Arc::clone(config), configuration);
+    // No page has a reason to read them, and the names it may be called by are those of its own address.
+    let of_metrics = |listen| HttpConfig { listen, cors_allowed_origins: Vec::new(), ..HttpConfig::clone(config) };
+    Routers {
+        metrics: metrics.listen.map(|listen| guarded(routes::of_metrics(&door), &door, &gate, &of_metrics(listen))),
+        api: guarded(routes::all(&door), &door, &gate, config),
+    }
+}
+
+/// Routes with everything that stands before them.
+fn guarded(routes: Router, door: &Door, gate: &Gate, config: &HttpConfig) -> Router {
+    let routes = routes
         .method_not_allowed_fallback(routes::method_not_allowed)
         .fallback(routes::no_such_route)
-        .layer(from_fn_with_state(gate, authenticate))
+        .layer(from_fn_with_state(gate.clone(), authenticate))
         .layer(from_fn_with_state(door.clone(), metrics::measure))
         .layer(compression::layer());
-    limits::protect(routes, &config, respond_error).layer(CatchPanicLayer::custom(panicked))
+    limits::protect(routes, config, respond_error).layer(CatchPanicLayer::custom(panicked))
 }
 
 fn respond_error(error: Error, status: Option<StatusCode>) -> Response {
     let mut problem = Problem::of_path(&error);
     if let Some(status) = status {
-        problem.status = status.as_u16();
+        let is_slow = status == StatusCode::REQUEST_TIMEOUT;
+        let code = if is_slow { "REQUEST_TIMEOUT" } else { "PAYLOAD_TOO_LARGE" };
+        problem = Problem { hint: problem.hint, retryable: is_slow, ..Problem::new(status, code, problem.detail) };
     }
     problem.into_response()
 }

@@ -3,5 +3,6 @@
 //! Doors are siblings that never import each other; what they share is how they [`listen`].
 
 pub mod config;
+pub mod configuration;
 pub mod http;
 pub mod listen;

@@ -89,8 +89,9 @@ const REFUSAL_LINGER: Duration = Duration::from_millis(500);
 const FULL_WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
 const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n\
-    content-length: 96\r\nretry-after: 1\r\nconnection: close\r\n\r\n\
-    {\"title\":\"busy\",\"status\":503,\"detail\":\"too many connections from your address\",\"retryable\":true}";
+    content-length: 186\r\nretry-after: 1\r\nconnection: close\r\n\r\n\
+    {\"type\":\"urn:tidemill:error:unavailable\",\"title\":\"Unavailable\",\"status\":503,\
+    \"detail\":\"too many connections from your address\",\"code\":\"UNAVAILABLE\",\"retryable\":true,\"retry_after_ms\":1000}";
 
 /// Serves connections until `shutdown` is cancelled, then stops accepting, tells clients to close, and waits up to `drain`
 /// for requests in flight before it drops them.

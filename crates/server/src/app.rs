@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tidemill_engine::{Engine, Seams};
-use tidemill_frontend::config::check_bind;
+use tidemill_frontend::config::{check_bind, check_metrics_bind};
 use tidemill_frontend::{http, listen};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::config::live::LiveConfig;
 use crate::{demo, machine};
 
 /// Answers that are on their way when queries have ended get this long to arrive.
@@ -25,6 +26,7 @@ pub struct App {
     config: Config,
     engine: Arc<Engine>,
     listener: TcpListener,
+    metrics: Option<TcpListener>,
     tls: Option<listen::TlsReloader>,
 }
 
@@ -47,7 +49,7 @@ pub async fn open_engine(config: &Config) -> Result<Arc<Engine>> {
 }
 
 impl App {
-    /// Makes all parts, and binds the port.
+    /// Makes all parts, and binds the ports.
     ///
     /// # Errors
     /// A configuration that is not safe to serve, a port that is taken, a data directory that is in use.
@@ -56,11 +58,16 @@ impl App {
         let tls = config.http.tls.as_ref().map(tls::load).transpose()?;
         let auth_required = config.auth.mode != tidemill_engine::auth::AuthMode::None;
         check_bind(config.http.listen, auth_required, tls.is_some())?;
+        if let Some(address) = config.metrics.listen {
+            check_metrics_bind(address, auth_required, config.http.public_metrics)?;
+        }
         let engine = open_engine(&config).await?;
-        let address = config.http.listen;
-        let listener =
-            TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} (http.listen)"))?;
-        Ok(Self { config, engine, listener, tls })
+        let listener = bind(config.http.listen, "http.listen").await?;
+        let metrics = match config.metrics.listen {
+            Some(address) => Some(bind(address, "metrics.listen").await?),
+            None => None,
+        };
+        Ok(Self { config, engine, listener, metrics, tls })
     }
 
     /// The engine behind the doors.
@@ -74,6 +81,14 @@ impl App {
     /// The socket has no address.
     pub fn address(&self) -> Result<SocketAddr> {
         Ok(self.listener.local_addr()?)
+    }
+
+    /// Where the metrics have a listener of their own, if they have.
+    ///
+    /// # Errors
+    /// The socket has no address.
+    pub fn metrics_address(&self) -> Result<Option<SocketAddr>> {
+        Ok(self.metrics.as_ref().map(TcpListener::local_addr).transpose()?)
     }
 
     /// The URL of the HTTP door.
@@ -90,23 +105,40 @@ impl App {
     /// # Errors
     /// The listener fails.
     pub async fn run(self, shutdown: CancellationToken) -> Result<()> {
-        let Self { config, engine, listener, tls } = self;
+        let Self { config, engine, listener, metrics, tls } = self;
         let drain = config.server.drain_timeout.0;
         let watching = match (&tls, &config.http.tls) {
             (Some(reloader), Some(paths)) => Some(tls::watch(reloader.clone(), paths.clone(), shutdown.clone())),
             _ => None,
         };
-        let router = http::router(Arc::clone(&engine), Arc::new(config.http.clone()));
         let limits = config.http.listener();
-        let serving = listen::serve(listener, router, &limits, tls, shutdown.clone(), drain + LAST_ANSWERS);
+        let (door, doors) = (Arc::new(config.http.clone()), config.metrics.clone());
+        let live = Arc::new(LiveConfig::new(config, Arc::clone(&engine)));
+        let routers = http::routers(Arc::clone(&engine), &door, &doors, live);
+        let api = listen::serve(listener, routers.api, &limits, tls.clone(), shutdown.clone(), drain + LAST_ANSWERS);
+        // Whoever watches the server wants to see it drain too.
+        let drained = CancellationToken::new();
+        let watched = async {
+            match (metrics, routers.metrics) {
+                (Some(listener), Some(router)) => {
+                    listen::serve(listener, router, &limits, tls, drained.clone(), LAST_ANSWERS).await
+                }
+                _ => Ok(()),
+            }
+        };
         let stopping = async {
             shutdown.cancelled().await;
             engine.shutdown(drain).await;
+            drained.cancel();
         };
-        let (served, ()) = tokio::join!(serving, stopping);
+        let (served, seen, ()) = tokio::join!(api, watched, stopping);
         if let Some(watching) = watching {
             watching.abort();
         }
-        Ok(served?)
+        Ok(served.and(seen)?)
     }
+}
+
+async fn bind(address: SocketAddr, key: &str) -> Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} ({key})"))
 }

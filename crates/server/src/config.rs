@@ -9,9 +9,11 @@ mod decode;
 mod effective;
 mod key;
 mod layer;
+pub(crate) mod live;
 mod problem;
 mod reference;
 mod secrets;
+mod shown;
 mod sources;
 #[cfg(test)]
 mod tests;
@@ -33,7 +35,7 @@ pub use key::Key;
 pub use problem::{Problem, Problems};
 pub use reference::{Entry, Reference};
 pub use sources::{DEFAULTS, Sources};
-pub use tidemill_frontend::config::{HttpConfig, TlsPaths};
+pub use tidemill_frontend::config::{HttpConfig, MetricsConfig, TlsPaths};
 
 /// Everything the server can be told.
 #[derive(Debug, Clone)]
@@ -42,10 +44,14 @@ pub struct Config {
     pub server: ServerConfig,
     /// The HTTP door.
     pub http: HttpConfig,
+    /// A listener of its own for the metrics.
+    pub metrics: MetricsConfig,
     /// Who may connect.
     pub auth: AuthConfig,
     /// The engine.
     pub engine: EngineConfig,
+    /// The values as they were written, and who set them.
+    pub effective: Effective,
 }
 
 /// The process.
@@ -88,6 +94,7 @@ pub enum LogFormat {
 struct Document {
     server: ServerConfig,
     http: HttpConfig,
+    metrics: MetricsConfig,
     auth: AuthConfig,
     runtime: RuntimeConfig,
     admission: AdmissionConfig,
@@ -102,9 +109,10 @@ struct Document {
     settings: BTreeMap<String, String>,
 }
 
-impl From<Document> for Config {
-    fn from(document: Document) -> Self {
-        Self {
+impl Document {
+    fn into_config(self, effective: Effective) -> Config {
+        let document = self;
+        Config {
             engine: EngineConfig {
                 data_dir: document.server.data_dir.clone(),
                 runtime: document.runtime,
@@ -121,7 +129,9 @@ impl From<Document> for Config {
             },
             server: document.server,
             http: document.http,
+            metrics: document.metrics,
             auth: document.auth,
+            effective,
         }
     }
 }

@@ -3,12 +3,18 @@
 use std::backtrace::Backtrace;
 use std::io::IsTerminal;
 use std::panic::PanicHookInfo;
+use std::sync::OnceLock;
 
 use anyhow::Context;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt;
+use tidemill_engine::Error;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Registry, fmt, registry, reload};
 
 use crate::config::{LogConfig, LogFormat};
+
+/// The filter of the process, which has one log.
+static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 
 /// Sends the events of the whole process to standard error, and panics to the events. To be called once.
 ///
@@ -16,14 +22,30 @@ use crate::config::{LogConfig, LogFormat};
 /// When the level is not a filter, or when events already go somewhere.
 pub fn start(config: &LogConfig) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.level).with_context(|| format!("server.log.level '{}'", config.level))?;
-    let events = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let (filter, handle) = reload::Layer::new(filter);
+    let events = fmt::layer().with_writer(std::io::stderr);
     let started = match config.format {
-        LogFormat::Text => events.with_ansi(std::io::stderr().is_terminal()).try_init(),
-        LogFormat::Json => events.json().flatten_event(true).try_init(),
+        LogFormat::Text => registry().with(filter).with(events.with_ansi(std::io::stderr().is_terminal())).try_init(),
+        LogFormat::Json => registry().with(filter).with(events.json().flatten_event(true)).try_init(),
     };
     started.map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))?;
+    // Only the first log of a process starts.
+    let _ = FILTER.set(handle);
     std::panic::set_hook(Box::new(log_panic));
     Ok(())
+}
+
+/// Writes other events from now on, in the syntax of `server.log.level`.
+///
+/// # Errors
+/// The level is not a filter, or the process has no log of ours.
+pub fn set_level(level: &str) -> Result<(), Error> {
+    let filter = EnvFilter::try_new(level).map_err(|error| Error::invalid(format!("'{level}': {error}")))?;
+    let handle = FILTER.get().ok_or_else(|| Error::unsupported("the log of this process is not the server's"))?;
+    let most = filter.max_level_hint().and_then(|level| level.to_string().parse().ok());
+    // What DataFusion and its like write passes a gate of its own before it meets the filter.
+    log::set_max_level(most.unwrap_or(log::LevelFilter::Trace));
+    handle.reload(filter).map_err(|error| Error::internal("the log took no other filter").caused_by(error))
 }
 
 /// A panic fails one query and is a bug; whoever reads the log needs to see where.

@@ -44,6 +44,11 @@ impl Principal {
         self.role == Role::Admin || self.name() == owner
     }
 
+    /// Whether it may look at the server itself and change how it works.
+    pub fn may_administer(&self) -> bool {
+        self.role == Role::Admin
+    }
+
     /// Whether it may create, change and drop.
     pub fn may_write(&self) -> bool {
         match self.role {

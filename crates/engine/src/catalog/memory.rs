@@ -6,6 +6,7 @@
 
 mod rewrite;
 mod sink;
+mod statistics;
 #[cfg(test)]
 mod tests;
 

@@ -3,12 +3,13 @@
 
 mod provider;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
 use datafusion::common::{ResolvedTableReference, TableReference};
 use datafusion::logical_expr::TableType;
+use parking_lot::Mutex;
 
 use super::census::Census;
 use super::entry::{Body, TableEntry, TableKind, TableStatus, memory_provider};
@@ -57,13 +58,15 @@ struct State {
     tree: Arc<Tree>,
     /// The views that are being planned, outermost first.
     inside: Vec<ResolvedTableReference>,
+    /// Full names of the tables that were found, those within views included.
+    touched: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl SessionCatalogs {
     /// The catalogs as they are now, for one statement.
     pub(crate) fn new(scope: Scope) -> Self {
         let tree = scope.catalogs.snapshot();
-        Self(Arc::new(State { scope, tree, inside: Vec::new() }))
+        Self(Arc::new(State { scope, tree, inside: Vec::new(), touched: Arc::default() }))
     }
 
     /// What names are looked up in.
@@ -91,14 +94,16 @@ impl SessionCatalogs {
         catalog.clone_into(&mut scope.catalog);
         schema.clone_into(&mut scope.schema);
         let inside = self.0.inside.iter().cloned().chain([name]).collect();
-        Self(Arc::new(State { scope, tree: Arc::clone(&self.0.tree), inside }))
+        let (tree, touched) = (Arc::clone(&self.0.tree), Arc::clone(&self.0.touched));
+        Self(Arc::new(State { scope, tree, inside, touched }))
     }
 
     /// The same with tables of one statement.
     pub(crate) fn with_generated(&self, generated: NamedTables) -> Self {
-        let State { scope, tree, inside } = self.0.as_ref();
+        let State { scope, tree, inside, touched } = self.0.as_ref();
         let scope = Scope { generated: Arc::new(generated), ..scope.clone() };
-        Self(Arc::new(State { scope, tree: Arc::clone(tree), inside: inside.clone() }))
+        let (tree, touched) = (Arc::clone(tree), Arc::clone(touched));
+        Self(Arc::new(State { scope, tree, inside: inside.clone(), touched }))
     }
 
     /// The full name.
@@ -114,13 +119,22 @@ impl SessionCatalogs {
         if let Some(own) = self.own(name) {
             return Ok(Some(own));
         }
-        if let Some(schema) = virtual_schema(&name.schema) {
-            return Ok(schema.table(&name.table, self));
+        let found = match virtual_schema(&name.schema) {
+            Some(schema) => schema.table(&name.table, self),
+            None => match self.entry(name).await? {
+                Some(entry) => Some(self.open(name, &entry).await?),
+                None => None,
+            },
+        };
+        if found.is_some() {
+            self.0.touched.lock().insert(name.to_string());
         }
-        match self.entry(name).await? {
-            Some(entry) => self.open(name, &entry).await.map(Some),
-            None => Ok(None),
-        }
+        Ok(found)
+    }
+
+    /// Full names of the tables and views that were found so far, but for the session's own views.
+    pub(crate) fn touched(&self) -> BTreeSet<String> {
+        self.0.touched.lock().clone()
     }
 
     /// The type of the table of this name, without opening it.

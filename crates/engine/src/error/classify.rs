@@ -366,6 +366,7 @@ impl Error {
             position: inner.position,
             query_id: inner.query_id,
             retry_after: inner.retry_after,
+            limit: inner.limit,
             source: None,
         }))
     }

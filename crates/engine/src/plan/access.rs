@@ -1,5 +1,7 @@
 //! What a statement touches: the one thing that the policy looks at.
 
+use crate::auth::Role;
+
 /// What a statement touches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Access {
@@ -10,9 +12,9 @@ pub(crate) struct Access {
     pub(crate) tables: Vec<String>,
 }
 
-/// What is different afterwards.
+/// What is different after a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Effect {
+pub enum Effect {
     /// Nothing.
     Read,
     /// The client's own session.
@@ -21,4 +23,24 @@ pub(crate) enum Effect {
     Control,
     /// Data or catalog.
     Write,
+}
+
+impl Effect {
+    /// The name, as in what is said of a statement before it runs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Session => "session",
+            Self::Control => "control",
+            Self::Write => "write",
+        }
+    }
+
+    /// The least role that may do it.
+    pub fn role(self) -> Role {
+        match self {
+            Self::Read | Self::Session | Self::Control => Role::Reader,
+            Self::Write => Role::Writer,
+        }
+    }
 }

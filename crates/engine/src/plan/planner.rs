@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef};
+use datafusion::common::TableReference;
 use datafusion::common::stats::Precision;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
@@ -20,11 +21,13 @@ use super::show::Place;
 use super::{
     Access, Action, Command, Effect, Plan, StatementKind, command, logical as names, parameters, physical, views,
 };
+use crate::auth::policy::authorize;
 use crate::catalog::{NamedTables, SessionCatalogs};
 use crate::error::{Error, Result};
 use crate::query::QueryHandle;
 use crate::request::{Parameters, QueryRequest, RequestLimits, Source};
 use crate::session::{Prepared, Session, Statement, Validation};
+use crate::storage::READ_SCHEMA;
 use crate::wire::wire_schema;
 
 /// Plans the statement of a query.
@@ -40,7 +43,8 @@ pub(crate) async fn plan(statement: Statement, handle: &QueryHandle) -> Result<P
 pub(crate) async fn validate(statement: Statement, request: &QueryRequest) -> Result<Validation> {
     let Source::Sql(text) = &request.source;
     let planner = Planner::new(statement, request);
-    let validated = async { planner.validate(parse(text)?, &request.parameters).await };
+    // Boxed, because it would make the futures of all that wait for it large.
+    let validated = async { planner.validate(parse(text)?, &request.parameters).await }.boxed();
     validated.await.map_err(|error| error.located(text))
 }
 
@@ -179,6 +183,29 @@ impl Planner {
         SessionCatalogs::new(self.statement.scope(NamedTables::new()))
     }
 
+    /// Full names of the tables that a plan touches, which has them as they are written.
+    fn full_names(&self, state: &SessionState, written: Vec<String>) -> Vec<String> {
+        let catalogs = state.catalog_list().downcast_ref::<SessionCatalogs>();
+        let mut names = catalogs.map(SessionCatalogs::touched).unwrap_or_default();
+        for name in written {
+            let reference = TableReference::from(name.as_str());
+            // Files have no name; the tables of the session's own views are looked up by themselves.
+            let is_known = names.iter().any(|known| known.ends_with(&format!(".{}", reference.table())));
+            if !is_known && reference.schema() != Some(READ_SCHEMA) {
+                let place = self.place();
+                names.insert(reference.resolve(place.catalog, place.schema).to_string());
+            }
+        }
+        names.into_iter().collect()
+    }
+
+    fn validate_command(&self, command: &dyn Command) -> Result<Validation> {
+        let effect = command.effect();
+        let access = Access { effect, read_only: self.read_only, tables: Vec::new() };
+        authorize(self.statement.session.principal(), &access)?;
+        Ok(Validation::of(command.kind(), effect, command.schema()))
+    }
+
     async fn validate(&self, parsed: Parsed, values: &Parameters) -> Result<Validation> {
         match classify(parsed, self.place())? {
             Way::Plan(statement) => self.validate_plan(*statement, values).await,
@@ -191,13 +218,14 @@ impl Planner {
                 let statement = SqlStatement::Statement(prepared.statement);
                 self.validate_plan(statement, values).await.map_err(Error::elsewhere)
             }
-            Way::Command(command) => Ok(Validation::of(command.kind(), command.schema())),
-            Way::ShowCreate(_) => {
-                Ok(Validation::of(StatementKind::Query, SchemaRef::new(arrow::datatypes::Schema::empty())))
+            Way::Command(command) => self.validate_command(command.as_ref()),
+            Way::ShowCreate(name) => {
+                let name = names::resolve(&name, self.place())?;
+                self.validate_command(&command::catalog::ShowCreate(name))
             }
             Way::CreateView(statement) => {
                 let command = views::create(&self.statement, *statement).await?;
-                Ok(Validation::of(command.kind(), command.schema()))
+                self.validate_command(command.as_ref())
             }
         }
     }
@@ -206,19 +234,30 @@ impl Planner {
         let names = Names::new(&self.statement);
         let (state, plan) = logical(&names, statement).await?;
         let parameters = parameter_types(&plan)?;
-        if let LogicalPlan::Ddl(_) | LogicalPlan::Statement(_) = plan {
-            return Ok(Validation::of(StatementKind::Ddl, SchemaRef::new(arrow::datatypes::Schema::empty())));
-        }
+        let plan = match plan {
+            LogicalPlan::Ddl(ddl) if parameters.is_empty() => {
+                let command = command::ddl(&self.statement, &state, ddl).await?;
+                return self.validate_command(command.as_ref());
+            }
+            LogicalPlan::Statement(other) => {
+                return Err(Error::unsupported(format!("the statement '{}' is not supported", other.name())));
+            }
+            plan => plan,
+        };
         let access = physical::access(&plan, self.read_only)?;
-        crate::auth::policy::authorize(self.statement.session.principal(), &access)?;
-        let kind = if access.effect == Effect::Write { StatementKind::Dml } else { StatementKind::Query };
+        authorize(self.statement.session.principal(), &access)?;
+        let kind = match plan {
+            LogicalPlan::Ddl(_) => return Ok(Validation::of(StatementKind::Ddl, access.effect, empty_schema())),
+            _ if access.effect == Effect::Write => StatementKind::Dml,
+            _ => StatementKind::Query,
+        };
         // Without the types of its parameters, not every statement has those of its result.
         let mut validation = match names::analyze(&state, plan.clone()) {
-            Ok(analyzed) => Validation::of(kind, self.wire(&analyzed)),
-            Err(_) if !parameters.is_empty() => Validation::of(kind, self.wire(&plan)),
+            Ok(analyzed) => Validation::of(kind, access.effect, self.wire(&analyzed)),
+            Err(_) if !parameters.is_empty() => Validation::of(kind, access.effect, self.wire(&plan)),
             Err(error) => return Err(error),
         };
-        validation.tables = access.tables;
+        validation.tables = self.full_names(&state, access.tables);
         validation.plan = plan.display_indent().to_string();
         // A statement with open parameters has no physical plan yet.
         if parameters.is_empty() || *values != Parameters::None {
@@ -232,6 +271,10 @@ impl Planner {
         validation.parameters = parameters;
         Ok(validation)
     }
+}
+
+fn empty_schema() -> SchemaRef {
+    SchemaRef::new(arrow::datatypes::Schema::empty())
 }
 
 fn parameter_types(plan: &LogicalPlan) -> Result<Vec<(String, Option<DataType>)>> {

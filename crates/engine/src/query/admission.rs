@@ -13,12 +13,12 @@ use crate::error::{Error, ErrorKind, Result};
 /// Gives permits to run: highest priority first, then first come, first served; a principal at its own bound lets others pass.
 #[derive(Debug)]
 pub(crate) struct Admission {
-    config: AdmissionConfig,
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
+    config: AdmissionConfig,
     running: usize,
     running_by: HashMap<Arc<str>, usize>,
     queue: BTreeMap<Place, Waiter>,
@@ -92,7 +92,7 @@ impl Ticket {
 
     /// Waits for the permit, at most as long as the queue's timeout.
     pub(crate) async fn permit(mut self) -> Result<Permit> {
-        let limit = self.admission.config.queue_timeout.limit();
+        let limit = self.admission.state.lock().config.queue_timeout.limit();
         let granted = tokio::time::timeout(limit.unwrap_or(Duration::MAX), &mut self.granted).await;
         match granted {
             Ok(Ok(permit)) => {
@@ -100,14 +100,39 @@ impl Ticket {
                 Ok(permit)
             }
             Ok(Err(_)) => Err(draining()),
-            Err(_) => Err(self.admission.busy("the query waited for a permit longer than admission.queue_timeout")),
+            Err(_) => {
+                let state = self.admission.state.lock();
+                let config = &state.config;
+                Err(busy(
+                    config,
+                    "the query waited for a permit longer than admission.queue_timeout",
+                    config.max_running,
+                ))
+            }
         }
     }
 }
 
 impl Admission {
     pub(crate) fn new(config: AdmissionConfig) -> Arc<Self> {
-        Arc::new(Self { config, state: Mutex::default() })
+        let state = State {
+            config,
+            running: 0,
+            running_by: HashMap::new(),
+            queue: BTreeMap::new(),
+            next_ticket: 0,
+            closed: false,
+        };
+        Arc::new(Self { state: Mutex::new(state) })
+    }
+
+    /// Takes up other bounds. Queries that run or wait keep their permits and places; those for whom there is room now go on.
+    pub(crate) fn configure(self: &Arc<Self>, config: AdmissionConfig) {
+        let mut state = self.state.lock();
+        state.config = config;
+        let granted = self.grant_waiting(&mut state);
+        drop(state);
+        wake(granted);
     }
 
     /// Joins the queue, or gets the permit at once when one is free.
@@ -118,20 +143,25 @@ impl Admission {
         if state.closed {
             return Err(draining());
         }
-        if self.free_for(&state, &principal) {
+        if state.free_for(&principal) {
             let permit = self.grant(&mut state, &principal);
             drop(state);
             // The receiver is in our hands, so that sending can not fail.
             let _ = wake.send(permit);
             return Ok(Ticket { admission: Arc::clone(self), place: None, granted });
         }
-        if self.config.when_full == WhenFull::Refuse {
-            return Err(self.busy(
+        let config = &state.config;
+        if config.when_full == WhenFull::Refuse {
+            let is_full = state.running >= config.max_running;
+            let limit = if is_full { config.max_running } else { config.max_running_per_principal };
+            return Err(busy(
+                config,
                 "all permits to run queries are taken (admission.max_running, admission.max_running_per_principal)",
+                limit,
             ));
         }
-        if state.queue.len() >= self.config.max_queued {
-            return Err(self.busy("the queue of waiting queries is full (admission.max_queued)"));
+        if state.queue.len() >= config.max_queued {
+            return Err(busy(config, "the queue of waiting queries is full (admission.max_queued)", config.max_queued));
         }
         let place = Place { rank: u8::MAX - priority, ticket: state.next_ticket };
         state.next_ticket += 1;
@@ -155,11 +185,6 @@ impl Admission {
         self.state.lock().closed = true;
     }
 
-    fn free_for(&self, state: &State, principal: &str) -> bool {
-        let own = state.running_by.get(principal).copied().unwrap_or(0);
-        state.running < self.config.max_running && own < self.config.max_running_per_principal
-    }
-
     fn grant(self: &Arc<Self>, state: &mut State, principal: &Arc<str>) -> Permit {
         state.running += 1;
         *state.running_by.entry(Arc::clone(principal)).or_default() += 1;
@@ -167,39 +192,56 @@ impl Admission {
     }
 
     fn release(self: &Arc<Self>, principal: &str) {
+        let mut state = self.state.lock();
+        state.running -= 1;
+        if let Some(own) = state.running_by.get_mut(principal) {
+            *own -= 1;
+            if *own == 0 {
+                state.running_by.remove(principal);
+            }
+        }
+        let granted = self.grant_waiting(&mut state);
+        drop(state);
+        wake(granted);
+    }
+
+    /// Permits for those who wait, as far as there is room.
+    fn grant_waiting(self: &Arc<Self>, state: &mut State) -> Vec<(oneshot::Sender<Permit>, Permit)> {
         let mut granted = Vec::new();
-        {
-            let mut state = self.state.lock();
-            state.running -= 1;
-            if let Some(own) = state.running_by.get_mut(principal) {
-                *own -= 1;
-                if *own == 0 {
-                    state.running_by.remove(principal);
-                }
-            }
-            while let Some(place) = self.next(&state) {
-                let Some(waiter) = state.queue.remove(&place) else { break };
-                granted.push((waiter.wake, self.grant(&mut state, &waiter.principal)));
-            }
+        while let Some(place) = state.next() {
+            let Some(waiter) = state.queue.remove(&place) else { break };
+            granted.push((waiter.wake, self.grant(state, &waiter.principal)));
         }
-        // Outside the lock: a waiter that is gone drops its permit, which comes back here.
-        for (wake, permit) in granted {
-            let _ = wake.send(permit);
-        }
+        granted
+    }
+}
+
+impl State {
+    fn free_for(&self, principal: &str) -> bool {
+        let own = self.running_by.get(principal).copied().unwrap_or(0);
+        self.running < self.config.max_running && own < self.config.max_running_per_principal
     }
 
-    fn next(&self, state: &State) -> Option<Place> {
-        let free = |(place, waiter): (&Place, &Waiter)| self.free_for(state, &waiter.principal).then_some(*place);
-        state.queue.iter().find_map(free)
+    fn next(&self) -> Option<Place> {
+        let free = |(place, waiter): (&Place, &Waiter)| self.free_for(&waiter.principal).then_some(*place);
+        self.queue.iter().find_map(free)
     }
+}
 
-    fn busy(&self, message: &str) -> Error {
-        let delay = Duration::from_secs(1);
-        Error::new(ErrorKind::Busy, message).retry_after(delay).hint(format!(
-            "try again later; the server runs {} queries at once, {} of one principal",
-            self.config.max_running, self.config.max_running_per_principal
-        ))
+/// To be called outside the lock: a waiter that is gone drops its permit, which comes back to the admission.
+fn wake(granted: Vec<(oneshot::Sender<Permit>, Permit)>) {
+    for (wake, permit) in granted {
+        let _ = wake.send(permit);
     }
+}
+
+/// Refuses a query because `limit` others are there already.
+fn busy(config: &AdmissionConfig, message: &str, limit: usize) -> Error {
+    let hint = format!(
+        "try again later; the server runs {} queries at once, {} of one principal",
+        config.max_running, config.max_running_per_principal
+    );
+    Error::new(ErrorKind::Busy, message).retry_after(Duration::from_secs(1)).at_limit(limit as u64).hint(hint)
 }
 
 pub(crate) fn draining() -> Error {
@@ -258,10 +300,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn more_room_lets_those_go_on_who_wait() {
+        let admission = admission(1, 5, 10);
+        let _running = admission.enter("a", 5).unwrap().permit().await.unwrap();
+        let waiting = admission.enter("a", 5).unwrap();
+        let config = admission.state.lock().config.clone();
+        admission.configure(AdmissionConfig { max_running: 2, ..config.clone() });
+        let _second = waiting.permit().await.unwrap();
+        assert_eq!((admission.running(), admission.queued()), (2, 0));
+        admission.configure(AdmissionConfig { max_running: 1, when_full: WhenFull::Refuse, ..config });
+        let refused = admission.enter("b", 5).unwrap_err();
+        assert_eq!((refused.kind(), refused.limit()), (ErrorKind::Busy, Some(1)));
+        assert_eq!(admission.running(), 2, "who runs goes on");
+    }
+
+    #[tokio::test]
     async fn the_queue_has_a_timeout() {
-        let config =
-            AdmissionConfig { queue_timeout: Span(Duration::from_millis(1)), ..admission(1, 1, 1).config.clone() };
-        let admission = Admission::new(config);
+        let admission = admission(1, 1, 1);
+        let config = admission.state.lock().config.clone();
+        admission.configure(AdmissionConfig { queue_timeout: Span(Duration::from_millis(1)), ..config });
         let _running = admission.enter("a", 5).unwrap().permit().await.unwrap();
         let error = admission.enter("b", 5).unwrap().permit().await.unwrap_err();
         assert!(error.retryable() && error.message().contains("queue_timeout"));

@@ -22,7 +22,7 @@ const EVENTS: usize = 4096;
 /// Everything about queries, past and present.
 #[derive(Debug)]
 pub struct Queries {
-    limits: LimitsConfig,
+    limits: RwLock<LimitsConfig>,
     living: RwLock<HashMap<QueryId, Arc<QueryHandle>>>,
     history: History,
     events: broadcast::Sender<Event>,
@@ -36,7 +36,7 @@ pub struct Queries {
 impl Queries {
     pub(crate) fn new(limits: LimitsConfig, history: History) -> Self {
         Self {
-            limits,
+            limits: RwLock::new(limits),
             living: RwLock::default(),
             history,
             events: broadcast::Sender::new(EVENTS),
@@ -46,16 +46,22 @@ impl Queries {
         }
     }
 
+    /// Takes up other limits, for statements that arrive from now on.
+    pub(crate) fn set_limits(&self, limits: LimitsConfig) {
+        *self.limits.write() = limits;
+    }
+
     /// The first moment of a query's life: it gets its id, its handle and its row in history.
     pub(crate) fn receive(self: &Arc<Self>, session: &Arc<Session>, request: QueryRequest) -> Result<Query<Received>> {
         if self.closed() {
             return Err(draining());
         }
-        self.check(&request)?;
+        let limits = self.limits.read().clone();
+        check(&request, &limits)?;
         let settings = session.settings_for(&request)?;
         let id = request.id.unwrap_or_default();
         let bounds =
-            [request.limits.timeout, settings.resolved().statement_timeout, self.limits.max_statement_timeout.limit()];
+            [request.limits.timeout, settings.resolved().statement_timeout, limits.max_statement_timeout.limit()];
         let timeout = bounds.into_iter().flatten().min();
         let sql = self.history.cut(&request.text());
         let owner = (session.principal().name().into(), session.id().into());
@@ -209,30 +215,31 @@ impl Queries {
     pub fn history(&self) -> &History {
         &self.history
     }
+}
 
-    fn check(&self, request: &QueryRequest) -> Result<()> {
-        let length = request.text().len() as u64;
-        if length > self.limits.max_sql_bytes.0 {
-            let limit = self.limits.max_sql_bytes;
-            return Err(Error::invalid(format!(
-                "the statement has {length} bytes, more than limits.max_sql_bytes ({limit})"
-            ))
-            .hint("load large data from a file instead of VALUES"));
-        }
-        let parameters = match &request.parameters {
-            Parameters::None => 0,
-            Parameters::Positional(values) => values.len(),
-            Parameters::Named(values) => values.len(),
-        };
-        if parameters > self.limits.max_parameters {
-            let limit = self.limits.max_parameters;
-            return Err(Error::invalid(format!(
-                "the request has {parameters} parameters, more than limits.max_parameters ({limit})"
-            ))
-            .about(Subject::Parameter));
-        }
-        Ok(())
+/// Refuses what is larger than a statement may be.
+fn check(request: &QueryRequest, limits: &LimitsConfig) -> Result<()> {
+    let length = request.text().len() as u64;
+    if length > limits.max_sql_bytes.0 {
+        let limit = limits.max_sql_bytes;
+        return Err(Error::invalid(format!(
+            "the statement has {length} bytes, more than limits.max_sql_bytes ({limit})"
+        ))
+        .hint("load large data from a file instead of VALUES"));
     }
+    let parameters = match &request.parameters {
+        Parameters::None => 0,
+        Parameters::Positional(values) => values.len(),
+        Parameters::Named(values) => values.len(),
+    };
+    if parameters > limits.max_parameters {
+        let limit = limits.max_parameters;
+        return Err(Error::invalid(format!(
+            "the request has {parameters} parameters, more than limits.max_parameters ({limit})"
+        ))
+        .about(Subject::Parameter));
+    }
+    Ok(())
 }
 
 pub(crate) fn missing(id: QueryId) -> Error {

@@ -3,13 +3,12 @@
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arrow::error::ArrowError;
 
 use super::manifest;
-use super::quota::Quota;
+use super::quota::Account;
 use crate::data_dir;
 use crate::error::{Error, Result};
 use crate::query::QueryId;
@@ -20,21 +19,21 @@ use crate::query::QueryId;
 pub(super) struct Files {
     id: QueryId,
     dir: PathBuf,
-    quota: Arc<Quota>,
+    quota: Account,
     bytes: AtomicU64,
     keep: AtomicBool,
 }
 
 impl Files {
     /// Creates the directory. It is deleted again unless [`Files::keep`] is called. Blocks.
-    pub(super) fn create(id: QueryId, dir: PathBuf, quota: Arc<Quota>) -> Result<Self> {
+    pub(super) fn create(id: QueryId, dir: PathBuf, quota: Account) -> Result<Self> {
         data_dir::create_dir(&dir)
             .map_err(|error| data_dir::failure(&format!("cannot create the result of query {id}"), error))?;
         Ok(Self { id, dir, quota, bytes: AtomicU64::new(0), keep: AtomicBool::new(false) })
     }
 
     /// The directory of a complete result with this many bytes.
-    pub(super) fn existing(id: QueryId, dir: PathBuf, quota: Arc<Quota>, bytes: u64) -> Self {
+    pub(super) fn existing(id: QueryId, dir: PathBuf, quota: Account, bytes: u64) -> Self {
         quota.add(bytes);
         Self { id, dir, quota, bytes: AtomicU64::new(bytes), keep: AtomicBool::new(true) }
     }
@@ -91,7 +90,7 @@ impl Files {
     }
 
     fn deletion(&mut self) -> impl FnOnce() + Send + use<> {
-        let (dir, quota, bytes) = (std::mem::take(&mut self.dir), Arc::clone(&self.quota), *self.bytes.get_mut());
+        let (dir, quota, bytes) = (std::mem::take(&mut self.dir), self.quota.clone(), *self.bytes.get_mut());
         move || {
             if let Err(error) = std::fs::remove_dir_all(&dir)
                 && error.kind() != io::ErrorKind::NotFound

@@ -53,6 +53,6 @@ fn open(id: QueryId, dir: &Path, quota: &Arc<Quota>) -> Result<SpooledResult, St
     }
     let first = File::open(dir.join(part_name(0))).map_err(|error| format!("part 0: {error}"))?;
     let schema = FileReader::try_new(BufReader::new(first), None).map_err(|error| format!("part 0: {error}"))?.schema();
-    let files = Files::existing(id, dir.to_owned(), Arc::clone(quota), manifest.bytes());
+    let files = Files::existing(id, dir.to_owned(), quota.of(&manifest.owner), manifest.bytes());
     Ok(SpooledResult::new(schema, manifest, files))
 }

@@ -1,7 +1,7 @@
 //! Drives a stream of batches into files.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
@@ -42,10 +42,13 @@ impl Spool {
         schema: SchemaRef,
         stream: impl Stream<Item = Result<RecordBatch>> + Unpin + Send,
     ) -> Result<SpooledResult> {
+        // Set once: a spool runs once.
+        let _ = self.progress.schema.set(Arc::clone(&schema));
         let (shared, progress, id) = (Arc::clone(&self.shared), Arc::clone(&self.progress), self.id);
+        let account = shared.quota.of(&self.owner);
         let writer = blocking(move || {
             let (dir, part_bytes) = (shared.dir_of(id), shared.config.part_bytes.0);
-            SpoolWriter::create(dir, id, schema, part_bytes, Arc::clone(&shared.quota), progress)
+            SpoolWriter::create(dir, id, schema, part_bytes, account, progress)
         })
         .await?;
         let writer = drain(writer, stream).await?;
@@ -99,6 +102,7 @@ pub struct SpoolProgress {
     rows: AtomicU64,
     bytes: AtomicU64,
     parts: AtomicU64,
+    schema: OnceLock<SchemaRef>,
 }
 
 impl SpoolProgress {
@@ -112,6 +116,10 @@ impl SpoolProgress {
 
     pub(super) fn add_part(&self) {
         self.parts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn schema(&self) -> Option<SchemaRef> {
+        self.schema.get().map(Arc::clone)
     }
 
     /// The counts at this moment.

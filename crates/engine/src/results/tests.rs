@@ -20,6 +20,7 @@ fn config() -> ResultsConfig {
     ResultsConfig {
         ttl: Span(Duration::from_secs(3600)),
         max_bytes: ByteSize(1 << 30),
+        max_bytes_per_principal: ByteSize(1 << 30),
         max_bytes_per_query: ByteSize(1 << 30),
         part_bytes: ByteSize(2 << 10),
     }
@@ -192,6 +193,25 @@ fn quotas_name_their_key_and_give_the_disk_back() {
     let error = wait(keep(&results, batches(50))).unwrap_err();
     assert!(error.message().contains("results.max_bytes = 16KiB"), "{error}");
     assert_eq!(results.bytes(), first.bytes());
+}
+
+#[test]
+fn the_results_of_one_principal_are_no_burden_to_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = ResultsConfig { max_bytes_per_principal: ByteSize(16 << 10), ..config() };
+    let results = restore(&dir, &config);
+    let first = wait(keep(&results, batches(10))).unwrap();
+    let error = wait(keep(&results, batches(50))).unwrap_err();
+    assert!(error.message().contains("of 'ann' is exhausted (results.max_bytes_per_principal = 16KiB)"), "{error}");
+    let of_bob = results.begin(QueryId::new(), "bob").unwrap().run(schema(), stream::iter(batches(10)));
+    assert!(wait(of_bob).is_ok());
+    drop(results);
+
+    let results = restore(&dir, &config);
+    assert!(wait(keep(&results, batches(50))).is_err(), "what an earlier server kept counts too");
+    results.delete(&ann(), first.id()).unwrap();
+    drop(first);
+    assert!(wait(keep(&results, batches(10))).is_ok());
 }
 
 #[test]

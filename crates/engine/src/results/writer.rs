@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 
 use super::files::Files;
 use super::manifest::{self, Manifest, Part};
-use super::quota::Quota;
+use super::quota::Account;
 use super::reader::SpooledResult;
 use super::spool::SpoolProgress;
 use crate::error::{Error, Result};
@@ -52,7 +52,7 @@ impl SpoolWriter {
         id: QueryId,
         schema: SchemaRef,
         part_bytes: u64,
-        quota: Arc<Quota>,
+        quota: Account,
         progress: Arc<SpoolProgress>,
     ) -> Result<Self> {
         // An IPC file holds one dictionary for each column, a result may bring another with each batch.

@@ -6,7 +6,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::plan::StatementKind;
+use crate::plan::{Effect, StatementKind};
 
 /// A session at one moment.
 #[derive(Debug, Clone, Serialize)]
@@ -57,6 +57,8 @@ pub struct SettingInfo {
 pub struct Validation {
     /// What sort of statement it is.
     pub kind: StatementKind,
+    /// What is different after it.
+    pub effect: Effect,
     /// The schema of its result.
     pub schema: SchemaRef,
     /// Full names of the tables it touches.
@@ -72,9 +74,10 @@ pub struct Validation {
 }
 
 impl Validation {
-    pub(crate) fn of(kind: StatementKind, schema: SchemaRef) -> Self {
+    pub(crate) fn of(kind: StatementKind, effect: Effect, schema: SchemaRef) -> Self {
         Self {
             kind,
+            effect,
             schema,
             tables: Vec::new(),
             parameters: Vec::new(),

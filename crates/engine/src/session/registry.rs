@@ -45,6 +45,7 @@ impl Sessions {
             if count >= limit {
                 return Err(Error::new(ErrorKind::Busy, format!("{count} sessions are open, as many as {key} allows"))
                     .about(Subject::Session)
+                    .at_limit(limit as u64)
                     .hint("close sessions that are not needed, or wait until idle ones expire"));
             }
         }

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use super::{Prepared, SessionInfo, SettingInfo, Settings, Statement, TemporaryView, Validation};
 use crate::auth::Principal;
-use crate::catalog::{NamedTables, SessionCatalogs, TableDetail};
+use crate::catalog::{NamedTables, SessionCatalogs, TableDetail, TableStatistics};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::plan::suggest::closest;
@@ -82,6 +82,22 @@ impl Session {
         let name = ResolvedTableReference { catalog: catalog.into(), schema: schema.into(), table: table.into() };
         let statement = Statement::new(Arc::clone(self), self.settings());
         SessionCatalogs::new(statement.scope(NamedTables::new())).detail(&name).await
+    }
+
+    /// What is known of the contents of one table without a query.
+    ///
+    /// # Errors
+    /// `NotFound`, with similar names; a table that can not be opened.
+    pub async fn table_statistics(
+        self: &Arc<Self>,
+        catalog: &str,
+        schema: &str,
+        table: &str,
+    ) -> Result<TableStatistics> {
+        let name = ResolvedTableReference { catalog: catalog.into(), schema: schema.into(), table: table.into() };
+        let statement = Statement::new(Arc::clone(self), self.settings());
+        let state = self.engine.planning_state(&statement.settings)?;
+        SessionCatalogs::new(statement.scope(NamedTables::new())).statistics(&name, &state).await
     }
 
     /// Its id: a secret between the server and the client.

@@ -52,6 +52,7 @@ struct Inner {
     /// Exact paths that need no credentials.
     public: Vec<String>,
     checks: Semaphore,
+    max_checks: usize,
     throttle: Throttle,
     respond: Respond,
 }
@@ -81,6 +82,7 @@ impl Gate {
             authenticator,
             public: public.into_iter().map(Into::into).collect(),
             checks: Semaphore::new(limits.max_checks.clamp(1, Semaphore::MAX_PERMITS)),
+            max_checks: limits.max_checks,
             throttle: Throttle::new(limits.max_failures_per_minute),
             respond,
         }))
@@ -107,7 +109,9 @@ impl Gate {
         }
         let turn = timeout(CHECK_WAIT, checks.acquire()).await;
         let Ok(Ok(_turn)) = turn else {
-            return Err(Error::new(ErrorKind::Busy, "too many logins are being checked").retry_after(CHECK_WAIT));
+            return Err(Error::new(ErrorKind::Busy, "too many logins are being checked")
+                .retry_after(CHECK_WAIT)
+                .at_limit(self.0.max_checks as u64));
         };
         // Again: a flood from one address waits in line before its first failure is known.
         throttle.check(peer, Instant::now())?;

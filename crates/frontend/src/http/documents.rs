@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use utoipa::ToSchema;
 
+use super::encode::ColumnInfo as ResultColumn;
+use super::routes::catalogs::Statistics;
+
 #[cfg(test)]
 mod tests;
 
@@ -40,7 +43,7 @@ pub(crate) struct QueryStatus {
     progress: QueryProgress,
     /// Why it failed.
     error: Option<QueryError>,
-    /// The kept result of an asynchronous query.
+    /// The kept result of an asynchronous query; absent once it is deleted or has expired.
     result: Option<KeptResult>,
     /// What ran it.
     runner: Option<String>,
@@ -121,6 +124,8 @@ pub(crate) struct KeptResult {
     parts: u64,
     /// When it will be deleted; absent while the query runs.
     expires_at: Option<DateTime<Utc>>,
+    /// Its columns; absent until they are known.
+    schema: Option<Vec<ResultColumn>>,
 }
 
 /// Paths on this server.
@@ -238,6 +243,8 @@ pub(crate) struct Table {
     location: Vec<String>,
     /// The statement that would make it again.
     definition: Option<String>,
+    /// What is known of its contents without a query; present if asked for.
+    statistics: Option<Statistics>,
     /// Some of its rows, each a list of values in the order of the columns; present if asked for.
     sample: Option<Vec<serde_json::Value>>,
 }

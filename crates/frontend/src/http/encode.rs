@@ -3,7 +3,7 @@
 //! | format | end of a failed result | `NULL` | nested values | no columns (DDL) |
 //! |---|---|---|---|---|
 //! | JSON | `"error"` member closes the document | `null` | nested | `"schema":[]` |
-//! | NDJSON | last line `{"error":{..}}` | `null` | nested | empty body |
+//! | NDJSON | last line `{"error":{..}}` | `null` | nested | empty body, or the line of the columns |
 //! | CSV | aborted | empty, unlike the empty string `""` | JSON text | empty body |
 //! | TSV | aborted | `\N` | JSON text | empty body |
 //! | text, Markdown, HTML | aborted | `NULL` | JSON text | `OK` |
@@ -15,13 +15,13 @@
 //! strings, else a list of pairs. Column names that occur twice stay as they are in array rows and get `_2`, `_3`, ... where
 //! a name can occur only once: in objects and in Parquet.
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::{Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 use tidemill_engine::{Error, QueryInfo, Result, sql_type};
 use utoipa::ToSchema;
 
-use crate::http::negotiate::Format;
+use crate::http::negotiate::{Format, NotANumber, Numbers};
 use crate::http::problem::Problem;
 
 mod arrow_file;
@@ -83,7 +83,7 @@ pub(crate) fn encoder(format: &Format, schema: &SchemaRef) -> Result<Box<dyn Enc
         Format::ArrowStream { codec } => Box::new(arrow_stream::ArrowStream::new(schema, *codec)?),
         Format::ArrowFile { codec } => Box::new(arrow_file::ArrowFile::new(schema, *codec)?),
         Format::Json { rows, numbers, nan } => Box::new(json::Json::new(schema, *rows, *numbers, *nan)?),
-        Format::Ndjson { numbers, nan } => Box::new(ndjson::Ndjson::new(schema, *numbers, *nan)?),
+        Format::Ndjson { header, numbers, nan } => Box::new(ndjson::Ndjson::new(schema, *header, *numbers, *nan)?),
         Format::Csv { header } => Box::new(csv::Csv::new(schema, *header)),
         Format::Tsv { header } => Box::new(tsv::Tsv::new(schema, *header)),
         Format::Parquet => Box::new(parquet::Parquet::new(schema)?),
@@ -91,6 +91,14 @@ pub(crate) fn encoder(format: &Format, schema: &SchemaRef) -> Result<Box<dyn Enc
         Format::Text => Box::new(text::Text::new(schema)),
         Format::Html => Box::new(html::Html::new(schema)),
     })
+}
+
+/// The first value of an array as JSON documents write it.
+pub(crate) fn json_value(array: &dyn Array) -> Result<serde_json::Value> {
+    let mut text = Vec::new();
+    let style = column::Style::json(Numbers::Native, NotANumber::String);
+    column::Column::resolve(array, style)?.write_or_null(0, &mut text).map_err(unwritable)?;
+    serde_json::from_slice(&text).map_err(unwritable)
 }
 
 /// A column of a result, as JSON documents describe it.

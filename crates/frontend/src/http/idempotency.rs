@@ -105,7 +105,7 @@ pub(crate) async fn answer(
     wait: Option<Duration>,
 ) -> Result<Response, Problem> {
     let key = Key { principal: client.principal.name().to_owned(), name: keyed.name.to_owned() };
-    let kept_for = door.engine.config().results.ttl.limit().unwrap_or(LONGEST);
+    let kept_for = door.engine.results().ttl().limit().unwrap_or(LONGEST);
     let id = door
         .keys
         .query(key, keyed.fingerprint, kept_for, || door.engine.submit(session, request))

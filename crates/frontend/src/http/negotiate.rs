@@ -36,6 +36,8 @@ pub enum Format {
     },
     /// One JSON object per line.
     Ndjson {
+        /// Whether the first line has the columns.
+        header: Header,
         /// How wide integers are written.
         numbers: Numbers,
         /// How floats without a number are written.
@@ -94,7 +96,7 @@ pub enum NotANumber {
     String,
 }
 
-/// Whether the first line has the names of the columns.
+/// Whether the first line has the names of the columns; by default in CSV and TSV, not in NDJSON.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Header {
@@ -190,7 +192,9 @@ const OFFERS: [Offer; 10] = [
         name: "ndjson",
         media_type: "application/x-ndjson",
         aliases: &["jsonl", "application/ndjson", "application/jsonl"],
+        // Who reads line by line expects rows alone, so that the first line must be asked for.
         format: |options| Format::Ndjson {
+            header: options.header.unwrap_or(Header::Absent),
             numbers: options.numbers.unwrap_or_default(),
             nan: options.nan.unwrap_or_default(),
         },

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use tidemill_engine::{Error, ErrorKind, Position, Subject};
@@ -72,6 +72,9 @@ pub struct Problem {
     /// Names that may have been meant, best first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub did_you_mean: Vec<String>,
+    /// What the limit that is reached stands at; told by headers.
+    #[serde(skip)]
+    pub(crate) limit: Option<u64>,
 }
 
 /// A place in the text of a statement, as the request gave it. Columns, offset and length are in characters (Unicode code
@@ -129,6 +132,7 @@ impl Problem {
             retryable: error.retryable(),
             retry_after_ms: retry_after(error).map(|delay| u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)),
             did_you_mean: error.suggestions().to_vec(),
+            limit: error.limit(),
             query_id,
             ..Self::new(status(error, named), error.code(), error.to_string())
         };
@@ -163,6 +167,7 @@ impl Problem {
             retryable: false,
             retry_after_ms: None,
             did_you_mean: Vec::new(),
+            limit: None,
         }
     }
 
@@ -244,6 +249,15 @@ fn retry_after(error: &Error) -> Option<Duration> {
     })
 }
 
+/// The three headers that clients read today. The later drafts of the same standard fold them into one structured header,
+/// under a syntax that still changes from draft to draft.
+fn tell_limit(headers: &mut HeaderMap, limit: u64, reset_seconds: u64) {
+    let values = [("ratelimit-limit", limit), ("ratelimit-remaining", 0), ("ratelimit-reset", reset_seconds)];
+    for (name, value) in values {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from(value));
+    }
+}
+
 /// A problem is boxed where a result must stay small; a handler answers with the problem itself.
 impl From<Box<Problem>> for Problem {
     fn from(problem: Box<Problem>) -> Self {
@@ -262,7 +276,11 @@ impl IntoResponse for Problem {
             headers.insert(QUERY_ID, id);
         }
         if let Some(delay) = self.retry_after_ms {
-            headers.insert(RETRY_AFTER, HeaderValue::from(delay.div_ceil(1_000)));
+            let seconds = delay.div_ceil(1_000);
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+            if let Some(limit) = self.limit.filter(|_| status == StatusCode::TOO_MANY_REQUESTS) {
+                tell_limit(headers, limit, seconds);
+            }
         }
         if status == StatusCode::UNAUTHORIZED {
             headers.append(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"tidemill\""));

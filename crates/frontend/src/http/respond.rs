@@ -59,13 +59,11 @@ pub(crate) async fn running(mut rows: QueryStream, wanted: &Wanted, client: &Cli
         Ok(first) => first,
         Err(error) => return client.problem(&error).into_response(),
     };
-    let timing = server_timing(&handle.info());
+    let info = handle.info();
     let rows = stream::iter(first.into_iter().map(Ok)).chain(rows);
     let id = handle.id();
     let mut response = encoded(rows, schema, wanted, client, id, move || Some(Cost::from(&end_of(&handle))));
-    if let Ok(timing) = HeaderValue::from_str(&timing) {
-        response.headers_mut().insert("server-timing", timing);
-    }
+    time(response.headers_mut(), &info);
     response
 }
 
@@ -147,10 +145,13 @@ fn end_of(handle: &QueryHandle) -> QueryInfo {
 }
 
 /// <https://www.w3.org/TR/server-timing/>: what happened before the first byte.
-fn server_timing(info: &QueryInfo) -> String {
+pub(crate) fn time(headers: &mut HeaderMap, info: &QueryInfo) {
     let timings = &info.timings;
-    format!(
+    let text = format!(
         "plan;dur={:.3}, queue;dur={:.3}, exec;dur={:.3}",
         timings.planning_ms, timings.queued_ms, timings.running_ms
-    )
+    );
+    if let Ok(timing) = HeaderValue::from_str(&text) {
+        headers.insert("server-timing", timing);
+    }
 }

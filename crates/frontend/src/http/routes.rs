@@ -2,6 +2,7 @@
 
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
+use axum::routing::get;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -10,6 +11,7 @@ use super::door::Door;
 use super::problem::Problem;
 
 pub(super) mod catalogs;
+mod configuration;
 mod explain;
 mod health;
 pub(super) mod openapi;
@@ -26,13 +28,22 @@ pub(super) fn all(door: &Door) -> Router {
     router.with_state(door.clone())
 }
 
+/// The routes of a listener that is there for the metrics.
+pub(super) fn of_metrics(door: &Door) -> Router {
+    Router::new()
+        .route("/metrics", get(health::metrics))
+        .route("/livez", get(health::livez))
+        .route("/readyz", get(health::readyz))
+        .with_state(door.clone())
+}
+
 /// The routes of the interface, with their description.
 fn described() -> (Router<Door>, OpenApi) {
     OpenApiRouter::with_openapi(openapi::frame())
         .routes(routes!(query::post, query::get))
         .routes(routes!(queries::list))
         .routes(routes!(queries::get, queries::cancel))
-        .routes(routes!(queries::result::get))
+        .routes(routes!(queries::result::get, queries::result::delete))
         .routes(routes!(queries::plan))
         .routes(routes!(queries::profile))
         .routes(routes!(queries::logs::get))
@@ -47,6 +58,8 @@ fn described() -> (Router<Door>, OpenApi) {
         .routes(routes!(catalogs::schema))
         .routes(routes!(catalogs::tables))
         .routes(routes!(catalogs::table))
+        .routes(routes!(configuration::list))
+        .routes(routes!(configuration::get, configuration::change))
         .routes(routes!(server::functions))
         .routes(routes!(server::nodes))
         .routes(routes!(server::me))

@@ -14,7 +14,8 @@ use crate::{config, demo, telemetry};
 
 /// Run the server.
 ///
-/// Prints `listening door=http address=HOST:PORT` when it accepts connections. SIGTERM and Ctrl-C stop it: it refuses new
+/// Prints `listening door=http address=HOST:PORT` when it accepts connections, and a second line `door=metrics` if
+/// metrics.listen is set. SIGTERM and Ctrl-C stop it: it refuses new
 /// queries, waits for running ones up to server.drain_timeout, cancels the rest and exits with 0. SIGHUP reads the TLS
 /// files again.
 #[derive(Debug, Args)]
@@ -62,10 +63,13 @@ async fn serve(config: config::Config) -> Result<()> {
     let shutdown = CancellationToken::new();
     stop_on_signal(shutdown.clone())?;
     let app = App::build(config).await?;
-    let address = app.address()?;
+    let (address, metrics) = (app.address()?, app.metrics_address()?);
     let mut out = std::io::stdout().lock();
     // A parent that does not read our output is no reason to stop.
     let _ = writeln!(out, "listening door=http address={address}");
+    if let Some(address) = metrics {
+        let _ = writeln!(out, "listening door=metrics address={address}");
+    }
     if with_demo {
         let program = std::env::args().next().unwrap_or_else(|| "tidemill".to_owned());
         let _ = writeln!(out, "{}", demo::guide(&address.to_string(), &program));

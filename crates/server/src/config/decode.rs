@@ -18,6 +18,11 @@ pub(crate) fn decode<T: DeserializeOwned>(table: Table) -> Result<T, DecodeError
     T::deserialize(Decoder(Value::Table(table)))
 }
 
+/// Decodes the value of one key.
+pub(crate) fn decode_value<T: DeserializeOwned>(value: Value) -> Result<T, DecodeError> {
+    T::deserialize(Decoder(value))
+}
+
 /// A value that does not fit.
 #[derive(Debug)]
 pub(crate) struct DecodeError {
@@ -30,6 +35,11 @@ impl DecodeError {
     /// The key of the value.
     pub(crate) fn key(&self) -> Key {
         self.path.iter().rev().cloned().collect()
+    }
+
+    /// The same about the value of this key.
+    pub(crate) fn at(key: &Key, message: impl fmt::Display) -> Self {
+        Self { path: key.segments().iter().rev().cloned().collect(), message: message.to_string() }
     }
 
     fn below(mut self, segment: Segment) -> Self {

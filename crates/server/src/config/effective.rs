@@ -28,6 +28,8 @@ pub enum Origin {
     Environment(String),
     /// A flag of the command line.
     Flag(String),
+    /// Somebody who asked the running server.
+    Request(String),
 }
 
 impl fmt::Display for Origin {
@@ -38,12 +40,13 @@ impl fmt::Display for Origin {
             Self::File { path, line: None } => write!(f, "{}", path.display()),
             Self::Environment(name) => write!(f, "environment {name}"),
             Self::Flag(flag) => write!(f, "flag {flag}"),
+            Self::Request(user) => write!(f, "request of {user}"),
         }
     }
 }
 
 /// The merged values. References to secrets are not resolved yet.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Effective {
     values: Table,
     origins: BTreeMap<Key, Origin>,
@@ -102,7 +105,7 @@ impl Effective {
         }
         let config = loop {
             match decode::decode::<Document>(values.values.clone()) {
-                Ok(document) => break Some(Config::from(document)),
+                Ok(document) => break Some(document.into_config(self.clone())),
                 Err(error) => {
                     let key = error.key();
                     problems.push(self.explain(error));
@@ -120,7 +123,7 @@ impl Effective {
     }
 
     /// A problem of decoding, with what is accepted and without what is secret.
-    fn explain(&self, error: DecodeError) -> Problem {
+    pub(super) fn explain(&self, error: DecodeError) -> Problem {
         let key = error.key();
         let message = match Reference::get().find(&key) {
             Known::Entry(entry) if entry.is_secret() => layer::accepts(entry),
@@ -151,7 +154,7 @@ impl Effective {
         }
     }
 
-    fn assign(&mut self, Assignment { key, value, origin }: Assignment) {
+    pub(super) fn assign(&mut self, Assignment { key, value, origin }: Assignment) {
         let Some((Segment::Name(last), above)) = key.segments().split_last() else { return };
         let mut table = &mut self.values;
         for segment in above {

@@ -70,6 +70,13 @@ pub(crate) fn flags(flags: &[Flag], problems: &mut Problems) -> Vec<Assignment> 
     assignments
 }
 
+/// A value for one key, from whoever may ask a running server.
+pub(crate) fn request(key: Key, text: &str, origin: Origin, problems: &mut Problems) -> Option<Assignment> {
+    let mut assignments = Vec::new();
+    push(&mut assignments, key, text, origin, problems);
+    assignments.pop()
+}
+
 /// Adds a value that came as text, which the reference says how to read.
 fn push(assignments: &mut Vec<Assignment>, key: Key, text: &str, origin: Origin, problems: &mut Problems) {
     let mut value = match Reference::get().find(&key) {

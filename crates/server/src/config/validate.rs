@@ -2,7 +2,7 @@
 
 use tidemill_engine::Error;
 use tidemill_engine::auth::{AuthMode, Authenticator};
-use tidemill_frontend::config::check_bind;
+use tidemill_frontend::config::{check_bind, check_metrics_bind};
 use tracing_subscriber::EnvFilter;
 
 use super::{Config, Effective, Key, Problem, Problems};
@@ -21,6 +21,12 @@ pub(crate) fn validate(config: &Config, effective: &Effective, problems: &mut Pr
     if let Err(error) = check_bind(config.http.listen, is_authenticated, config.http.tls.is_some()) {
         report("http.listen", with_hint(&error));
     }
+    let public = config.http.public_metrics;
+    if let Some(address) = config.metrics.listen
+        && let Err(error) = check_metrics_bind(address, is_authenticated, public)
+    {
+        report("metrics.listen", with_hint(&error));
+    }
     if let Err(error) = config.http.check() {
         report("http", with_hint(&error));
     }
@@ -30,9 +36,14 @@ pub(crate) fn validate(config: &Config, effective: &Effective, problems: &mut Pr
     {
         report("auth", with_hint(&error));
     }
-    if let Err(error) = EnvFilter::try_new(&config.server.log.level) {
-        report("server.log.level", format!("'{}': {error}", config.server.log.level));
+    if let Err(message) = log_level(&config.server.log.level) {
+        report("server.log.level", message);
     }
+}
+
+/// Whether this is a filter of events.
+pub(crate) fn log_level(level: &str) -> Result<(), String> {
+    EnvFilter::try_new(level).map(drop).map_err(|error| format!("'{level}': {error}"))
 }
 
 fn with_hint(error: &Error) -> String {

@@ -45,7 +45,9 @@ impl Throttle {
         if found.count < self.max_failures || left.is_zero() {
             return Ok(());
         }
-        Err(Error::new(ErrorKind::Busy, "too many failed logins from your address").retry_after(left))
+        Err(Error::new(ErrorKind::Busy, "too many failed logins from your address")
+            .retry_after(left)
+            .at_limit(self.max_failures.into()))
     }
 
     /// One more failure. A success takes none back: whoever owns one password could otherwise guess others for ever.

@@ -41,8 +41,8 @@ fn documents_of_queries() {
     same::<QueryTimings>(&info.timings);
     same::<QueryProgress>(&info.progress);
     same::<QueryError>(&info.error);
-    same::<KeptResult>(&info.result);
-    let document = serde_json::to_value(crate::http::routes::queries::StatusDocument::from(info)).unwrap();
+    let document = serde_json::to_value(crate::http::routes::queries::StatusDocument::of(info, None)).unwrap();
+    same::<KeptResult>(&document["result"]);
     same::<QueryLinks>(&document["links"]);
     same::<QueryStatus>(&document);
 }
@@ -82,7 +82,11 @@ fn documents_of_catalogs() {
         location: Vec::new(),
         definition: None,
     };
-    same::<Table>(crate::http::routes::catalogs::TableDocument { detail, sample: Some(Vec::new()) });
+    same::<Table>(crate::http::routes::catalogs::TableDocument {
+        detail,
+        statistics: Some(Statistics::default()),
+        sample: Some(Vec::new()),
+    });
     same::<Column>(ColumnInfo {
         name: String::new(),
         sql_type: String::new(),

@@ -25,8 +25,18 @@ fn accept_headers_choose_formats() {
         ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", Format::Html),
         ("image/png, text/markdown", Format::Markdown),
         ("text/plain, text/markdown", Format::Text),
-        ("application/x-ndjson", Format::Ndjson { numbers: Numbers::Native, nan: NotANumber::Null }),
-        ("application/jsonl", Format::Ndjson { numbers: Numbers::Native, nan: NotANumber::Null }),
+        (
+            "application/x-ndjson",
+            Format::Ndjson { header: Header::Absent, numbers: Numbers::Native, nan: NotANumber::Null },
+        ),
+        (
+            "application/x-ndjson;header=present",
+            Format::Ndjson { header: Present, numbers: Numbers::Native, nan: NotANumber::Null },
+        ),
+        (
+            "application/jsonl",
+            Format::Ndjson { header: Header::Absent, numbers: Numbers::Native, nan: NotANumber::Null },
+        ),
         ("application/vnd.apache.arrow.stream", arrow(Codec::None)),
         ("application/vnd.apache.arrow.stream; codecs=\"zstd, lz4\"", arrow(Codec::Zstd)),
         ("application/vnd.apache.arrow.stream;codecs=\"snappy,lz4\"", arrow(Codec::Lz4)),

@@ -85,6 +85,11 @@ fn headers_say_when_to_retry_and_how_to_log_in() {
     let response = Problem::of_statement(&busy).into_response();
     assert_eq!(response.headers()[RETRY_AFTER], "2");
     assert_eq!(response.headers()[CONTENT_TYPE], PROBLEM_JSON);
+    assert!(!response.headers().contains_key("ratelimit-limit"), "the limit is not known");
+    let response = Problem::of_statement(&busy.at_limit(16)).into_response();
+    let told =
+        ["ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"].map(|name| response.headers()[name].clone());
+    assert_eq!(told, ["16", "0", "2"]);
     let unknown = Error::new(ErrorKind::Unauthenticated, "wrong password");
     let response = Problem::of_statement(&unknown).into_response();
     assert_eq!(response.headers().get_all(WWW_AUTHENTICATE).iter().count(), 2);

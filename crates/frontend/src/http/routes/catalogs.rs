@@ -16,6 +16,9 @@ use crate::http::problem::Problem;
 use crate::http::query_string::QueryString;
 
 mod sample;
+mod statistics;
+
+pub(crate) use statistics::Statistics;
 
 /// What to look for.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -72,6 +75,9 @@ pub(crate) struct TableList {
 pub(crate) struct TableDocument {
     #[serde(flatten)]
     pub(crate) detail: TableDetail,
+    /// What is known of its contents, if asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) statistics: Option<Statistics>,
     /// Some of its rows, if asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) sample: Option<Vec<Value>>,
@@ -82,6 +88,9 @@ pub(crate) struct TableDocument {
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct TableParams {
+    /// What is known of its contents without a query too: rows, bytes, and of each column the missing and the different
+    /// values, the least and the greatest. Files are asked for their footers.
+    stats: bool,
     /// Some of its rows too: at most this many, from 1 to 100. They are read by a query of the caller's.
     #[param(minimum = 1, maximum = 100)]
     sample: Option<u64>,
@@ -175,11 +184,16 @@ pub(crate) async fn table(
     let session = door.engine.ephemeral_session(client.principal.clone());
     let detail = session.table_detail(&catalog, &schema, &table).await;
     let detail = detail.map_err(|error| client.path_problem(&error))?;
-    let sample = match rows.filter(|_| detail.status != TableStatus::Broken) {
+    let whole = detail.status != TableStatus::Broken;
+    let statistics = match params.stats && whole {
+        true => Some(statistics::of_table(&session, &detail, &client).await?),
+        false => None,
+    };
+    let sample = match rows.filter(|_| whole) {
         Some(rows) => Some(sample::of_table(&session, &detail, rows, &client).await?),
         None => None,
     };
-    Ok(Json(TableDocument { detail, sample }))
+    Ok(Json(TableDocument { detail, statistics, sample }))
 }
 
 impl Search {

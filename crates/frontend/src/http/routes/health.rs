@@ -38,7 +38,7 @@ pub(crate) async fn readyz(State(door): State<Door>) -> Response {
     if door.engine.queries().closed() {
         let detail = "the server is shutting down";
         let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", detail);
-        return Problem { retryable: true, ..problem }.into_response();
+        return Problem { retryable: true, retry_after_ms: Some(5_000), ..problem }.into_response();
     }
     "ok\n".into_response()
 }

@@ -106,7 +106,10 @@ impl IntoResponses for Failures {
             ("401", "Credentials are missing or wrong"),
             ("403", "The principal may not do this"),
             ("404", "There is no such thing"),
-            ("429", "Too many requests or logins; retry after `Retry-After`"),
+            (
+                "429",
+                "Too many queries, sessions or logins; retry after `Retry-After`. `RateLimit-Limit` tells how many are allowed, `RateLimit-Remaining` that none is left, `RateLimit-Reset` in how many seconds a retry is worth it",
+            ),
             ("500", "A bug of the server"),
             ("503", "The server is about to stop; retry after `Retry-After`"),
             ("default", "Another failure"),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::datatypes::Schema;
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::{LOCATION, RETRY_AFTER};
@@ -10,6 +11,7 @@ use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use tidemill_engine::query::{HistoryFilter, Profile};
 use tidemill_engine::{Error, QueryId, QueryInfo, QueryRequest, QueryState, Session, Subject};
 use utoipa::IntoParams;
@@ -17,6 +19,7 @@ use utoipa::IntoParams;
 use crate::http::client::{self, Client};
 use crate::http::documents::{PlanText, ProfileText, QueryPage, QueryStatus};
 use crate::http::door::Door;
+use crate::http::encode::ColumnInfo;
 use crate::http::path::PathParams;
 use crate::http::problem::{self, Problem};
 use crate::http::query_string::QueryString;
@@ -35,7 +38,7 @@ const MAX_LIMIT: usize = 1000;
 #[derive(Debug, Serialize)]
 pub(crate) struct StatusDocument {
     #[serde(flatten)]
-    info: QueryInfo,
+    info: Map<String, Value>,
     links: Links,
 }
 
@@ -50,12 +53,31 @@ struct Links {
     logs: String,
 }
 
-impl From<QueryInfo> for StatusDocument {
-    fn from(mut info: QueryInfo) -> Self {
+impl StatusDocument {
+    /// The query as this door tells of it.
+    fn new(door: &Door, mut info: QueryInfo) -> Self {
+        let results = door.engine.results();
+        // History remembers also what was deleted since, or has expired.
+        info.result = info.result.filter(|_| results.info(info.id).is_some());
+        let schema = results.schema(info.id);
+        Self::of(info, schema.as_deref())
+    }
+
+    /// The query with the columns of its kept result.
+    pub(crate) fn of(mut info: QueryInfo, schema: Option<&Schema>) -> Self {
         if let Some(error) = &mut info.error {
             problem::conceal(error);
         }
         let own = path(info.id);
+        // Plain data, which always is a JSON object.
+        let mut info = match serde_json::to_value(info) {
+            Ok(Value::Object(info)) => info,
+            _ => Map::new(),
+        };
+        if let Some(Value::Object(result)) = info.get_mut("result") {
+            let columns = schema.map(ColumnInfo::all);
+            result.insert("schema".to_owned(), serde_json::to_value(columns).unwrap_or_default());
+        }
         let links = Links {
             result: format!("{own}/result"),
             plan: format!("{own}/plan"),
@@ -137,7 +159,8 @@ pub(crate) async fn list(
     let filter = params.filter().map_err(fail)?;
     let infos = door.engine.queries().list(&client.principal, &filter).await.map_err(fail)?;
     let next_cursor = infos.last().filter(|_| infos.len() == filter.limit).map(|info| info.id);
-    Ok(Json(QueryList { queries: infos.into_iter().map(StatusDocument::from).collect(), next_cursor }))
+    let queries = infos.into_iter().map(|info| StatusDocument::new(&door, info)).collect();
+    Ok(Json(QueryList { queries, next_cursor }))
 }
 
 /// Look at a query.
@@ -163,11 +186,11 @@ pub(crate) async fn get(
         return Ok(events::stream(door, client, info));
     }
     let wait = params.wait.as_deref().map(client::wait).transpose().map_err(|error| client.path_problem(&error))?;
-    let Some(wait) = wait.filter(|_| !info.state.is_final()) else { return Ok(document(StatusCode::OK, info)) };
+    let Some(wait) = wait.filter(|_| !info.state.is_final()) else { return Ok(document(&door, StatusCode::OK, info)) };
     if let Some(handle) = door.engine.queries().living(&client.principal, id) {
         client.patience(wait.min(door.config.max_wait.0), handle.changed(info.state)).await;
     }
-    Ok(document(StatusCode::OK, find(&door, &client, id).await?))
+    Ok(document(&door, StatusCode::OK, find(&door, &client, id).await?))
 }
 
 /// Cancel a query.
@@ -189,7 +212,7 @@ pub(crate) async fn cancel(
     let state = door.engine.queries().cancel(&client.principal, id, &reason).await;
     let state = state.map_err(|error| client.path_problem(&error))?;
     let status = if state.is_final() { StatusCode::OK } else { StatusCode::ACCEPTED };
-    Ok(document(status, find(&door, &client, id).await?))
+    Ok(document(&door, status, find(&door, &client, id).await?))
 }
 
 /// The plans of a query, as text or as JSON.
@@ -263,21 +286,21 @@ pub(crate) async fn answer(
             return Err(client.problem(&error));
         }
         if !handle.state().is_final() {
-            return Ok(accepted(handle.info()));
+            return Ok(accepted(door, handle.info()));
         }
     }
     result::of_query(door, id, wanted, client).await
 }
 
-fn accepted(info: QueryInfo) -> Response {
+fn accepted(door: &Door, info: QueryInfo) -> Response {
     let location = path(info.id);
     let headers: [(HeaderName, String); 2] = [(LOCATION, location), (RETRY_AFTER, "1".to_owned())];
-    (headers, document(StatusCode::ACCEPTED, info)).into_response()
+    (headers, document(door, StatusCode::ACCEPTED, info)).into_response()
 }
 
-fn document(status: StatusCode, info: QueryInfo) -> Response {
+fn document(door: &Door, status: StatusCode, info: QueryInfo) -> Response {
     let id = info.id;
-    let mut response = (status, Json(StatusDocument::from(info))).into_response();
+    let mut response = (status, Json(StatusDocument::new(door, info))).into_response();
     respond::mark(response.headers_mut(), id);
     response
 }

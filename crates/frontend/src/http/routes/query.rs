@@ -37,7 +37,7 @@ pub(crate) struct ResultParams {
     numbers: Option<Numbers>,
     /// How `NaN` and the infinities are written in JSON.
     nan: Option<NotANumber>,
-    /// Whether CSV and TSV begin with the names.
+    /// Whether CSV, TSV and NDJSON begin with the columns; by default CSV and TSV do.
     header: Option<Header>,
     /// Compression of the buffers inside Arrow IPC.
     codec: Option<Codec>,
@@ -83,7 +83,7 @@ pub(crate) struct GetParams {
     numbers: Option<Numbers>,
     /// How `NaN` and the infinities are written in JSON.
     nan: Option<NotANumber>,
-    /// Whether CSV and TSV begin with the names.
+    /// Whether CSV, TSV and NDJSON begin with the columns; by default CSV and TSV do.
     header: Option<Header>,
     /// Compression of the buffers inside Arrow IPC.
     codec: Option<Codec>,

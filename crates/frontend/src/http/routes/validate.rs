@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use tidemill_engine::auth::Role;
 use tidemill_engine::session::Validation;
 use tidemill_engine::{QueryRequest, Session, sql_type};
 use utoipa::ToSchema;
@@ -23,6 +24,8 @@ use crate::http::routes::query;
 pub(crate) struct ValidationDocument {
     /// `query`, `dml`, `ddl` or `utility`.
     kind: &'static str,
+    /// What it takes to run it. Who asks has it: else the answer is why not.
+    permissions: Permissions,
     /// The columns of its result.
     schema: Vec<ColumnInfo>,
     /// Full names of the tables it touches.
@@ -35,6 +38,16 @@ pub(crate) struct ValidationDocument {
     estimated_bytes: Option<u64>,
     /// The optimized logical plan as text; empty for commands.
     plan: String,
+}
+
+/// What it takes to run a statement.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Permissions {
+    /// What is different after it: nothing (`read`), the own `session`, another query (`control`), or data or catalog (`write`).
+    effect: &'static str,
+    /// The least role that may run it: `reader` or `writer`.
+    #[schema(value_type = String)]
+    role: Role,
 }
 
 /// A parameter of a statement.
@@ -53,6 +66,7 @@ impl From<Validation> for ValidationDocument {
             |(name, data_type): (String, Option<_>)| ParameterInfo { name, sql_type: data_type.as_ref().map(sql_type) };
         Self {
             kind: validation.kind.name(),
+            permissions: Permissions { effect: validation.effect.name(), role: validation.effect.role() },
             schema: ColumnInfo::all(&validation.schema),
             tables: validation.tables,
             parameters: validation.parameters.into_iter().map(parameter).collect(),

@@ -39,7 +39,7 @@ async fn names_that_occur_twice_are_kept_in_arrays_and_numbered_in_objects() {
 
 #[tokio::test]
 async fn ndjson_is_an_object_per_line() {
-    let format = Format::Ndjson { numbers: Numbers::String, nan: NotANumber::String };
+    let format = Format::Ndjson { header: Header::Absent, numbers: Numbers::String, nan: NotANumber::String };
     let expected = concat!(
         r#"{"id":"1","name":"a,\"b\"\n|\\","x":0.5}"#,
         "\n",
@@ -49,6 +49,15 @@ async fn ndjson_is_an_object_per_line() {
         "\n",
     );
     assert_eq!(text(&sample(), format).await, expected);
+}
+
+#[tokio::test]
+async fn ndjson_tells_its_columns_on_request() {
+    let format = Format::Ndjson { header: Header::Present, numbers: Numbers::Native, nan: NotANumber::Null };
+    let text = text(&sample(), format).await;
+    let first: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    assert_eq!(first["schema"][0]["type"], "BIGINT");
+    assert_eq!(text.lines().count(), 4);
 }
 
 #[tokio::test]

@@ -32,7 +32,8 @@ async fn a_huge_batch_leaves_in_chunks() {
     let document: ResultDocument = serde_json::from_str(&text(&huge, JSON).await).unwrap();
     assert_eq!(document.rows.len(), 100_000);
     assert_eq!(document.rows[99_999][0], 99_999);
-    let lines = text(&huge, Format::Ndjson { numbers: Numbers::Native, nan: NotANumber::Null }).await;
+    let lines =
+        text(&huge, Format::Ndjson { header: Header::Absent, numbers: Numbers::Native, nan: NotANumber::Null }).await;
     for (n, line) in lines.lines().enumerate() {
         assert_eq!(serde_json::from_str::<serde_json::Value>(line).unwrap()["n"], n);
     }
@@ -57,7 +58,7 @@ async fn json_and_ndjson_tell_a_failure_and_close() {
     assert_eq!(document.error.unwrap().code, "DATA_ERROR");
     assert!(matches!(outcome, Outcome::Failed(problem) if problem.status == 422));
 
-    let ndjson = Format::Ndjson { numbers: Numbers::Native, nan: NotANumber::Null };
+    let ndjson = Format::Ndjson { header: Header::Absent, numbers: Numbers::Native, nan: NotANumber::Null };
     let (told, _) = chunks(batches(), sample.schema(), ndjson).await;
     let bytes = told.into_iter().map(io::Result::unwrap).collect::<Vec<_>>().concat();
     let last = std::str::from_utf8(&bytes).unwrap().lines().last().unwrap().to_owned();

@@ -40,7 +40,7 @@ impl Watch {
         };
         let name = if info.state.is_final() { "end" } else { "progress" };
         self.told = Some(info.clone());
-        let event = Event::default().event(name).json_data(StatusDocument::from(info)).ok()?;
+        let event = Event::default().event(name).json_data(StatusDocument::new(&self.door, info)).ok()?;
         Some((Ok(event), self))
     }
 

@@ -12,11 +12,11 @@ use serde::Serialize;
 use tidemill_engine::{QueryInfo, QueryState};
 use utoipa::ToSchema;
 
-use super::{StatusDocument, find, parse};
+use super::{find, parse};
 use crate::http::client::Client;
 use crate::http::door::Door;
 use crate::http::path::PathParams;
-use crate::http::problem::Problem;
+use crate::http::problem::{self, Problem};
 use crate::http::respond;
 use crate::http::routes::openapi::Failures;
 
@@ -53,8 +53,11 @@ pub(crate) async fn get(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let id = parse(&id, &client)?;
-    let info = find(&door, &client, id).await?;
-    let log = QueryLog::of(&StatusDocument::from(info).info);
+    let mut info = find(&door, &client, id).await?;
+    if let Some(error) = &mut info.error {
+        problem::conceal(error);
+    }
+    let log = QueryLog::of(&info);
     Ok(if respond::accepts(&headers, "text/plain") { log.text().into_response() } else { Json(log).into_response() })
 }
 

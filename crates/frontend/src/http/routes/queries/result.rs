@@ -50,7 +50,7 @@ pub(crate) struct ResultParams {
     /// How `NaN` and the infinities are written in JSON.
     #[param(inline)]
     nan: Option<NotANumber>,
-    /// Whether CSV and TSV begin with the names.
+    /// Whether CSV, TSV and NDJSON begin with the columns; by default CSV and TSV do.
     #[param(inline)]
     header: Option<Header>,
     /// Compression of the buffers inside Arrow IPC.
@@ -142,6 +142,25 @@ pub(crate) async fn get(
     Ok(response)
 }
 
+/// Delete the kept result of a query before its time.
+///
+/// Whoever is fetching it gets it whole. The query stays in the list of queries.
+#[utoipa::path(delete, path = "/v1/queries/{id}/result", tag = "queries", params(("id" = String, Path, description = "The query's id")),
+    responses(
+        (status = 204, description = "It is deleted"),
+        (status = 409, description = "The query is still running", body = Problem, content_type = "application/problem+json"),
+        Failures,
+    ))]
+pub(crate) async fn delete(
+    State(door): State<Door>,
+    PathParams(id): PathParams<String>,
+    client: Client,
+) -> Result<StatusCode, Problem> {
+    let id = parse(&id, &client)?;
+    door.engine.results().delete(&client.principal, id).map_err(|error| client.path_problem(&error))?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// 304, with the headers that the whole answer would have.
 fn not_modified(tag: &EntityTag, id: QueryId) -> Response {
     let mut response = StatusCode::NOT_MODIFIED.into_response();
@@ -198,8 +217,12 @@ impl Fetch<'_> {
         }
         let rows = self.extent.rows(&self.result).map_err(|error| self.client.path_problem(&error))?;
         let id = self.result.id();
-        let cost = door.engine.queries().get(&self.client.principal, id).await.ok().map(|info| Cost::from(&info));
+        let info = door.engine.queries().get(&self.client.principal, id).await.ok();
+        let cost = info.as_ref().map(Cost::from);
         let mut response = respond::encoded(rows, self.result.schema(), self.wanted, self.client, id, move || cost);
+        if let Some(info) = info {
+            respond::time(response.headers_mut(), &info);
+        }
         if is_file && response.status() == StatusCode::OK {
             range::offer(response.headers_mut());
         }
