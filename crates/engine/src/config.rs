@@ -30,6 +30,8 @@ pub struct EngineConfig {
     pub sessions: SessionsConfig,
     /// How much of the past is kept.
     pub history: HistoryConfig,
+    /// Results that are kept in memory for whoever asks the same again.
+    pub cache: CacheConfig,
     /// Spooled results of asynchronous queries.
     pub results: ResultsConfig,
     /// Object stores.
@@ -140,6 +142,22 @@ pub struct HistoryConfig {
     pub max_pending: usize,
     /// Longer SQL texts are cut in history.
     pub max_sql_bytes: ByteSize,
+}
+
+/// Results that are kept in memory for whoever asks the same again.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct CacheConfig {
+    /// Whether there is a cache at all.
+    pub enabled: bool,
+    /// What all results together may take: a size, or a share of `memory.limit`. Queries that are short of memory get it back.
+    pub max_bytes: Share,
+    /// What one result may take.
+    pub max_bytes_per_result: ByteSize,
+    /// A result is kept for this long at most; 0 means until its place is needed.
+    pub ttl: Span,
+    /// The answer over a file that changed less than this long ago is not kept.
+    pub min_file_age: Span,
 }
 
 /// Spooled results of asynchronous queries.

@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::auth::{AuthConfig, Authenticator, Principal};
+use crate::cache::ResultCache;
 use crate::catalog::{Catalogs, Census, MemoryStore};
 use crate::config::EngineConfig;
 use crate::data_dir::DataDir;
@@ -18,7 +19,7 @@ use crate::plan::{base_state, follow_config};
 use crate::query::{Admission, History, Queries, QueryId};
 use crate::request::QueryRequest;
 use crate::results::Results;
-use crate::run::{AccountedPool, CpuPool, LocalRunner, MemoryBudget, Runners, SpillArea};
+use crate::run::{AccountedPool, CpuPool, LocalRunner, MemoryBudget, Relief, Runners, SpillArea};
 use crate::session::{Resolved, Session, Sessions, Settings};
 use crate::storage::Files;
 
@@ -37,6 +38,7 @@ pub struct Engine {
     sessions: Sessions,
     queries: Arc<Queries>,
     catalogs: Arc<Catalogs>,
+    cache: Arc<ResultCache>,
     results: Results,
     admission: Arc<Admission>,
     runners: Runners,
@@ -75,6 +77,7 @@ impl Engine {
         let budget = Arc::new(MemoryBudget::new(config.memory.limit.of(seams.machine_memory)));
         let tables_limit = config.memory.tables.of(budget.limit());
         let tables = Arc::new(AccountedPool::new(Arc::clone(&budget), tables_limit, "memory.tables", None));
+        let cache = cache(&config, &budget);
         let files = Files::open(&config, &io)?;
         let base_state = base_state(files.runtime_env(), cpu.threads())?;
         let settings = Settings::new(base_state.config().clone(), &config.settings)?;
@@ -95,6 +98,7 @@ impl Engine {
             sessions: Sessions::new(config.sessions.clone()),
             queries: Arc::new(Queries::new(config.limits.clone(), history)),
             catalogs,
+            cache,
             results,
             admission: Admission::new(config.admission.clone()),
             runners: Runners::new(Arc::new(local)),
@@ -197,6 +201,11 @@ impl Engine {
         self.queries.history().flush().await;
     }
 
+    /// Results that are kept in memory.
+    pub(crate) fn cache(&self) -> &Arc<ResultCache> {
+        &self.cache
+    }
+
     pub(crate) fn admission(&self) -> &Arc<Admission> {
         &self.admission
     }
@@ -233,6 +242,16 @@ impl Engine {
     pub(crate) fn census(self: &Arc<Self>, session: &Arc<Session>) -> Arc<dyn Census> {
         Arc::new(census::SessionCensus { engine: Arc::clone(self), session: Arc::clone(session) })
     }
+}
+
+/// The cache of results, which gives its memory back to queries that are short of it.
+fn cache(config: &EngineConfig, budget: &Arc<MemoryBudget>) -> Arc<ResultCache> {
+    let limit = config.cache.max_bytes.of(budget.limit());
+    let account = Arc::new(AccountedPool::new(Arc::clone(budget), limit, "cache.max_bytes", None));
+    let cache = ResultCache::new(config.cache.clone(), account);
+    let relief: Arc<dyn Relief> = Arc::clone(&cache) as Arc<dyn Relief>;
+    budget.relieve_by(Arc::downgrade(&relief));
+    cache
 }
 
 /// The parts that live on disk.

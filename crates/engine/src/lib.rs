@@ -5,6 +5,7 @@
 //! [`stream`] hands its rows out in the form that [`wire`] fixes.
 
 pub mod auth;
+pub mod cache;
 pub mod catalog;
 pub mod config;
 mod data_dir;

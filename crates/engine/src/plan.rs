@@ -9,6 +9,7 @@ mod command;
 mod constants;
 mod describe;
 mod functions;
+mod identity;
 mod logical;
 mod parameters;
 mod parse;
@@ -32,6 +33,7 @@ pub(crate) use physical::PhysicalQuery;
 pub(crate) use planner::{check_prepared, plan, validate};
 pub(crate) use views::ViewPlanner;
 
+use crate::cache::{Answer, Identity, Recording};
 use crate::session::Resolved;
 use crate::session::resolved::Priority;
 
@@ -47,6 +49,10 @@ pub(crate) struct Plan {
     pub(crate) byte_limit: Option<u64>,
     pub(crate) settings: Arc<Resolved>,
     pub(crate) scope: CommandScope,
+    /// What makes the answer the same as another; absent unless it is for the cache.
+    pub(crate) identity: Option<Box<Identity>>,
+    /// Keeps the result on its way to the client.
+    pub(crate) recording: Option<Box<Recording>>,
 }
 
 /// What there is to do.
@@ -56,6 +62,8 @@ pub(crate) enum Action {
     Query(PhysicalQuery),
     /// Do something that is no plan.
     Command(Box<dyn Command>),
+    /// Hand out an answer that is known; no rows, if the client has it.
+    Recall(Option<Arc<Answer>>),
 }
 
 impl Plan {
@@ -65,6 +73,7 @@ impl Plan {
         match &self.action {
             Action::Query(query) => !query.about_server,
             Action::Command(command) => command.needs_permit(),
+            Action::Recall(_) => false,
         }
     }
 
@@ -73,6 +82,7 @@ impl Plan {
         match &self.action {
             Action::Query(query) => query.light,
             Action::Command(command) => !command.needs_permit(),
+            Action::Recall(_) => true,
         }
     }
 
@@ -80,7 +90,7 @@ impl Plan {
     pub(crate) fn writes_files(&self) -> bool {
         match &self.action {
             Action::Query(query) => query.writes,
-            Action::Command(_) => false,
+            Action::Command(_) | Action::Recall(_) => false,
         }
     }
 
@@ -88,7 +98,7 @@ impl Plan {
     pub(crate) fn logical_text(&self) -> String {
         match &self.action {
             Action::Query(query) => query.logical.display_indent().to_string(),
-            Action::Command(_) => String::new(),
+            Action::Command(_) | Action::Recall(_) => String::new(),
         }
     }
 }

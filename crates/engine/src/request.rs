@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use datafusion::scalar::ScalarValue;
 
+use crate::cache::CacheRequest;
 use crate::query::QueryId;
 
 mod value;
@@ -25,6 +26,8 @@ pub struct QueryRequest {
     pub limits: RequestLimits,
     /// Refuse whatever writes.
     pub read_only: bool,
+    /// Whether an answer that is known already will do.
+    pub cache: CacheRequest,
     /// The result is kept on the server: the query has ended only when it is.
     pub keep_result: bool,
     /// Labels that the client attached, kept in history.
@@ -86,6 +89,7 @@ impl QueryRequest {
             settings: Vec::new(),
             limits: RequestLimits::default(),
             read_only: false,
+            cache: CacheRequest::default(),
             keep_result: false,
             tags: BTreeMap::new(),
             origin: Origin::default(),

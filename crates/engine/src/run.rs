@@ -10,7 +10,7 @@ mod spill;
 pub(crate) use cpu_pool::{CpuPool, CpuThreads};
 pub(crate) use execution::Execution;
 pub(crate) use local::LocalRunner;
-pub(crate) use memory::{AccountedPool, MemoryBudget};
+pub(crate) use memory::{AccountedPool, MemoryBudget, Relief};
 pub use runner::Runner;
 pub(crate) use runner::Runners;
 pub(crate) use spill::SpillArea;

@@ -29,6 +29,7 @@ mod registry;
 mod s3;
 #[cfg(test)]
 mod tests;
+mod version;
 
 pub(crate) use commit::FileCommit;
 pub(crate) use counting::{ReadCounter, counted};
@@ -39,3 +40,4 @@ pub(crate) use location::Location;
 pub(crate) use policy::StoragePolicy;
 pub(crate) use read::{READ_SCHEMA, ReadCall, ReadCalls};
 pub(crate) use registry::Stores;
+pub(crate) use version::FileSet;

@@ -3,6 +3,7 @@
 
 pub mod authenticate;
 mod body;
+mod cache;
 mod client;
 mod compression;
 mod documents;

@@ -25,8 +25,8 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use tidemill_engine::auth::AuthConfig;
 use tidemill_engine::config::{
-    AdmissionConfig, CatalogConfig, EngineConfig, HistoryConfig, LimitsConfig, MemoryConfig, ResultsConfig,
-    RuntimeConfig, SessionsConfig, SpillConfig, StorageConfig,
+    AdmissionConfig, CacheConfig, CatalogConfig, EngineConfig, HistoryConfig, LimitsConfig, MemoryConfig,
+    ResultsConfig, RuntimeConfig, SessionsConfig, SpillConfig, StorageConfig,
 };
 use tidemill_engine::units::Span;
 
@@ -103,6 +103,7 @@ struct Document {
     limits: LimitsConfig,
     sessions: SessionsConfig,
     history: HistoryConfig,
+    cache: CacheConfig,
     results: ResultsConfig,
     storage: StorageConfig,
     catalogs: BTreeMap<String, CatalogConfig>,
@@ -122,6 +123,7 @@ impl Document {
                 limits: document.limits,
                 sessions: document.sessions,
                 history: document.history,
+                cache: document.cache,
                 results: document.results,
                 storage: document.storage,
                 catalogs: document.catalogs,

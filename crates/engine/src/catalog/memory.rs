@@ -29,11 +29,13 @@ use datafusion::physical_plan::ExecutionPlan;
 use futures::future::BoxFuture;
 use futures::{FutureExt, TryStreamExt};
 use parking_lot::RwLock;
+use uuid::Uuid;
 
 pub(crate) use rewrite::rewrite_dml;
 
 use self::sink::{Insert, Replacement};
 use super::scan::{Scan, ScanRequest};
+use crate::cache::Source;
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::units::ByteSize;
 
@@ -42,6 +44,8 @@ const CHUNK_ROWS: usize = 8192;
 
 /// A table in memory.
 pub(crate) struct MemoryTable {
+    /// No other table has or will have it, also not under the same name.
+    id: Uuid,
     name: String,
     schema: SchemaRef,
     contents: RwLock<Arc<Contents>>,
@@ -50,8 +54,10 @@ pub(crate) struct MemoryTable {
 }
 
 /// What a table holds at one moment.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Contents {
+    /// No other contents of any table have or will have it.
+    id: Uuid,
     chunks: Vec<Arc<Chunk>>,
 }
 
@@ -67,7 +73,13 @@ impl MemoryTable {
     pub(crate) fn new(name: impl Into<String>, schema: SchemaRef, pool: &Arc<dyn MemoryPool>) -> Self {
         let name = name.into();
         let account = MemoryConsumer::new(format!("table {name}")).register(pool);
-        Self { name, schema, contents: RwLock::default(), account }
+        let contents = RwLock::new(Arc::new(Contents::new(Vec::new())));
+        Self { id: Uuid::new_v4(), name, schema, contents, account }
+    }
+
+    /// What tells it from all other tables.
+    pub(crate) fn id(&self) -> Uuid {
+        self.id
     }
 
     /// Its full name, for messages and accounting.
@@ -100,7 +112,7 @@ impl MemoryTable {
         if count > 0 {
             let mut contents = self.contents.write();
             let chunks = contents.chunks.iter().chain(&added.chunks).map(Arc::clone).collect();
-            *contents = Arc::new(Contents { chunks });
+            *contents = Arc::new(Contents::new(chunks));
         }
         Ok(count)
     }
@@ -131,7 +143,7 @@ impl MemoryTable {
     /// they may be slices of.
     async fn collect(&self, mut stream: SendableRecordBatchStream) -> Result<Contents> {
         let mut coalescer = BatchCoalescer::new(Arc::clone(&self.schema), CHUNK_ROWS);
-        let mut collected = Contents::default();
+        let mut collected = Contents::new(Vec::new());
         while let Some(batch) = stream.try_next().await? {
             coalescer.push_batch(self.conform(&batch)?).map_err(DataFusionError::from)?;
             while let Some(rows) = coalescer.next_completed_batch() {
@@ -198,6 +210,10 @@ impl fmt::Debug for MemoryTable {
 }
 
 impl Contents {
+    fn new(chunks: Vec<Arc<Chunk>>) -> Self {
+        Self { id: Uuid::new_v4(), chunks }
+    }
+
     fn rows(&self) -> usize {
         self.chunks.iter().map(|chunk| chunk.rows.num_rows()).sum()
     }
@@ -230,7 +246,11 @@ impl Scan for MemoryTable {
         request: ScanRequest,
     ) -> BoxFuture<'static, datafusion::error::Result<Arc<dyn ExecutionPlan>>> {
         let plan = || {
-            let partitions = self.snapshot().partitions(request.target_partitions);
+            let snapshot = self.snapshot();
+            if let Some(sources) = &request.sources {
+                sources.note(Source::Memory { table: self.id, contents: snapshot.id });
+            }
+            let partitions = snapshot.partitions(request.target_partitions);
             let plan: Arc<dyn ExecutionPlan> =
                 MemorySourceConfig::try_new_exec(&partitions, Arc::clone(&self.schema), request.projection)?;
             Ok(plan)

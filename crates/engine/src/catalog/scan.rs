@@ -16,6 +16,7 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use futures::future::BoxFuture;
 
+use crate::cache::Sources;
 use crate::error::Error;
 
 /// A table of ours: its schema, and how to read it.
@@ -59,6 +60,8 @@ pub(crate) struct ScanRequest {
     pub(crate) limit: Option<usize>,
     /// How many partitions keep the machine busy.
     pub(crate) target_partitions: usize,
+    /// Where to note what is read, if anybody wants to know.
+    pub(crate) sources: Option<Arc<Sources>>,
 }
 
 /// A [`Scan`] as DataFusion sees it.
@@ -113,6 +116,7 @@ impl<T: Scan> TableProvider for Table<T> {
             filters: filters.to_vec(),
             limit,
             target_partitions: session.config_options().execution.target_partitions,
+            sources: Sources::of(session.config()),
         })
     }
 

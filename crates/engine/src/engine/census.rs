@@ -77,8 +77,10 @@ impl Engine {
             limit_bytes: Some(limit),
             spilled_bytes: spilled,
         };
+        let cache = self.cache.account();
         let mut rows = vec![
             pool("server", self.budget.used(), self.budget.peak(), self.budget.limit(), self.spill.used()),
+            pool("cache", cache.used(), cache.peak(), cache.limit(), 0),
             pool("tables", self.tables.used(), self.tables.peak(), self.tables.limit(), 0),
         ];
         rows.extend(self.queries.all_living(principal).iter().map(|handle| {

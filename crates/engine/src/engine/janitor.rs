@@ -26,6 +26,7 @@ pub(super) fn start(engine: Weak<Engine>, stop: CancellationToken) {
             if round % SLOW == 0 {
                 engine.sessions.expire();
                 engine.results.sweep(Utc::now());
+                engine.cache.expire();
                 engine.queries.history().sweep(Utc::now());
             }
         }

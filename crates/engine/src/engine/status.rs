@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::Engine;
+use crate::cache::CacheUsage;
 
 /// How the engine is; sizes in bytes.
 #[derive(Debug, Clone, Serialize)]
@@ -25,6 +26,8 @@ pub struct EngineStatus {
     pub memory_limit_bytes: u64,
     /// Memory held by in-memory tables.
     pub memory_tables_bytes: u64,
+    /// The cache of results.
+    pub cache: CacheUsage,
     /// Bytes of spill files.
     pub spill_bytes: u64,
     /// Bytes of kept results.
@@ -52,6 +55,7 @@ impl Engine {
             memory_peak_bytes: self.budget.peak(),
             memory_limit_bytes: self.budget.limit(),
             memory_tables_bytes: self.tables.used(),
+            cache: self.cache.usage(),
             spill_bytes: self.spill.used(),
             results_bytes: self.results.bytes(),
             history_dropped: self.queries.history().dropped(),

@@ -15,6 +15,7 @@ use futures::future::BoxFuture;
 use super::classify::{Way, classify};
 use super::command::CommandScope;
 use super::constants::constants;
+use super::identity::Watch;
 use super::logical::{Names, logical};
 use super::parse::{Parsed, parse};
 use super::show::Place;
@@ -22,6 +23,7 @@ use super::{
     Access, Action, Command, Effect, Plan, StatementKind, command, logical as names, parameters, physical, views,
 };
 use crate::auth::policy::authorize;
+use crate::cache::CacheMode;
 use crate::catalog::{NamedTables, SessionCatalogs};
 use crate::error::{Error, Result};
 use crate::query::QueryHandle;
@@ -65,12 +67,16 @@ struct Planner {
     statement: Statement,
     limits: RequestLimits,
     read_only: bool,
+    /// Whether the answer may come from the cache or go there.
+    cached: bool,
 }
 
 impl Planner {
     fn new(statement: Statement, request: &QueryRequest) -> Self {
         let read_only = request.read_only || statement.settings.read_only;
-        Self { statement, limits: request.limits, read_only }
+        let cache = statement.session.engine().cache();
+        let cached = cache.mode(request.cache.mode, statement.settings.result_cache) != CacheMode::Off;
+        Self { statement, limits: request.limits, read_only, cached }
     }
 
     fn place(&self) -> Place<'_> {
@@ -113,6 +119,7 @@ impl Planner {
 
     async fn logical(&self, statement: SqlStatement, values: &Parameters) -> Result<Plan> {
         let names = Names::new(&self.statement);
+        let text = if self.cached { statement.to_string() } else { String::new() };
         let (state, plan) = logical(&names, statement).await?;
         let plan = parameters::bind(plan, values)?;
         match plan {
@@ -123,18 +130,25 @@ impl Planner {
             LogicalPlan::Statement(other) => {
                 Err(Error::unsupported(format!("the statement '{}' is not supported", other.name())))
             }
-            plan => self.query(&state, plan).await,
+            plan => self.query(state, plan, &text).await,
         }
     }
 
-    async fn query(&self, state: &SessionState, plan: LogicalPlan) -> Result<Plan> {
+    /// `text` is the statement, for the cache.
+    async fn query(&self, mut state: SessionState, plan: LogicalPlan, text: &str) -> Result<Plan> {
         let access = physical::access(&plan, self.read_only)?;
         names::check_targets(&self.statement, &plan)?;
         let kind = if access.effect == Effect::Write { StatementKind::Dml } else { StatementKind::Query };
         let plan = self.limited(plan, kind)?;
-        let query = physical::physical(state, &plan).await?;
+        let watch = if self.cached { Watch::begin(&mut state, &plan)? } else { None };
+        let query = physical::physical(&state, &plan).await?;
         let schema = self.wire(&query.logical);
-        Ok(self.finish(kind, Action::Query(query), access, schema))
+        // What is over in microseconds is not worth a place in the cache.
+        let identity = match watch.filter(|_| !query.light) {
+            Some(watch) => Some(Box::new(watch.identity(&self.statement, text, &plan).await)),
+            None => None,
+        };
+        Ok(Plan { identity, ..self.finish(kind, Action::Query(query), access, schema) })
     }
 
     /// The plan with the row limits of request and session.
@@ -175,6 +189,8 @@ impl Planner {
                 session: Arc::clone(&self.statement.session),
                 shown: Arc::clone(&self.statement.shown),
             },
+            identity: None,
+            recording: None,
         }
     }
 

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::admission::Spot;
 use super::progress::Meter;
 use super::{ErrorInfo, Event, QueryId, QueryInfo, QueryState, ResultInfo, Timings};
+use crate::cache::CacheOutcome;
 use crate::error::{Error, ErrorKind, Result};
 use crate::request::QueryRequest;
 use crate::results::SpoolProgress;
@@ -43,6 +44,7 @@ pub struct QueryHandle {
 struct Live {
     kind: Option<&'static str>,
     runner: Option<&'static str>,
+    cached: Option<CacheOutcome>,
     /// Where it stands in the queue.
     spot: Option<Spot>,
     planning: Duration,
@@ -131,6 +133,11 @@ impl QueryHandle {
         self.live.lock().error.as_ref().map(|error| error.copied().of_query(self.id))
     }
 
+    /// What it had of the cache; absent until it is authorized, and for statements that answer no question.
+    pub fn cached(&self) -> Option<CacheOutcome> {
+        self.live.lock().cached.clone()
+    }
+
     /// Everything that can be said of it now.
     pub fn info(&self) -> QueryInfo {
         let live = self.live.lock();
@@ -154,6 +161,7 @@ impl QueryHandle {
             error: live.error.as_ref().map(ErrorInfo::from),
             result: live.result.clone().or_else(|| live.spool.as_ref().map(|spool| spool.info())),
             runner: live.runner.map(str::to_owned),
+            cache: live.cached.as_ref().map(|cached| cached.status),
         }
     }
 
@@ -175,6 +183,10 @@ impl QueryHandle {
 
     pub(crate) fn set_runner(&self, runner: &'static str) {
         self.live.lock().runner = Some(runner);
+    }
+
+    pub(super) fn set_cached(&self, cached: CacheOutcome) {
+        self.live.lock().cached = Some(cached);
     }
 
     pub(super) fn set_spot(&self, spot: Option<Spot>) {

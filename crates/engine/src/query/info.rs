@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::cache::CacheStatus;
 use crate::error::{Error, ErrorKind};
 use crate::query::QueryId;
 
@@ -97,6 +98,8 @@ pub struct QueryInfo {
     pub result: Option<ResultInfo>,
     /// The runner that ran it: `local`.
     pub runner: Option<String>,
+    /// Where the answer came from: the cache or a run; absent for statements that answer no question.
+    pub cache: Option<CacheStatus>,
 }
 
 /// When what happened to a query; durations in milliseconds.

@@ -13,7 +13,7 @@
 //! |---|---|---|
 //! | `Received` | id, history row, cancel handle, deadline | parse, plan |
 //! | `Planned` | statement classified, physical plan or command, tables touched | ask the policy |
-//! | `Authorized` | the principal may do this | wait for a permit |
+//! | `Authorized` | the principal may do this | look into the cache, wait for a permit |
 //! | `Admitted` | permit, memory share | run |
 //!
 //! `run` exists only on `Query<Admitted>` and `admit` only on `Query<Authorized>`, so that no statement skips policy or limits.
@@ -24,8 +24,9 @@ use std::sync::Arc;
 use super::admission::{Admission, Permit};
 use super::{Queries, QueryHandle, QueryState};
 use crate::auth::{Principal, policy};
+use crate::cache::{Recalled, ResultCache};
 use crate::error::{Error, ErrorKind, Result, catch_panic};
-use crate::plan::Plan;
+use crate::plan::{Action, Plan, StatementKind};
 use crate::request::Source;
 use crate::run::Runner;
 use crate::session::Statement;
@@ -82,6 +83,23 @@ impl Query<Planned> {
 }
 
 impl Query<Authorized> {
+    /// Looks whether the answer is known already: then there is nothing left to run.
+    pub(crate) fn recall(mut self, cache: &Arc<ResultCache>) -> Self {
+        let Authorized(plan) = &mut self.phase;
+        if plan.kind != StatementKind::Query {
+            return self;
+        }
+        let asked = &self.life.handle.request().cache;
+        let (outcome, recalled) = cache.recall(plan.identity.take().map(|identity| *identity), asked, &plan.schema);
+        self.life.handle.set_cached(outcome);
+        match recalled {
+            Recalled::Run(recording) => plan.recording = recording,
+            Recalled::Known(answer) => plan.action = Action::Recall(Some(answer)),
+            Recalled::Unchanged => plan.action = Action::Recall(None),
+        }
+        self
+    }
+
     /// Waits for a permit.
     pub(crate) async fn admit(self, admission: &Arc<Admission>) -> Result<Query<Admitted>> {
         let Self { life, phase: Authorized(plan) } = self;

@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{AccountedPool, CpuPool, Execution, MemoryBudget, Runner, SpillArea};
+use crate::cache::{Answer, Recording};
 use crate::error::{Error, ErrorKind, Result, Subject, catch_panic};
 use crate::plan::{Action, PhysicalQuery, Plan};
 use crate::query::{Admitted, Life, Permit, Query, QueryHandle};
@@ -118,20 +119,29 @@ async fn kept(settled: oneshot::Receiver<()>, handle: &QueryHandle) -> Result<()
 }
 
 async fn produce(plan: Plan, execution: &Execution, sink: &mpsc::Sender<Result<RecordBatch>>) -> Result<()> {
-    let Plan { action, schema, byte_limit, scope, .. } = plan;
-    let output = Output { schema, byte_limit, sink, handle: execution.handle() };
+    let Plan { action, schema, byte_limit, scope, recording, .. } = plan;
+    let mut output = Output { schema, byte_limit, sink, handle: execution.handle(), recording };
     match action {
-        Action::Query(query) => stream_rows(query, execution, &output).await,
+        Action::Query(query) => stream_rows(query, execution, &mut output).await,
         Action::Command(command) => {
             for batch in command.run(scope, execution).await? {
                 output.send(&batch).await?;
             }
             Ok(())
         }
+        Action::Recall(answer) => hand_out(answer, &mut output).await,
     }
 }
 
-async fn stream_rows(query: PhysicalQuery, execution: &Execution, output: &Output<'_>) -> Result<()> {
+/// An answer that is known, from where it is kept.
+async fn hand_out(answer: Option<Arc<Answer>>, output: &mut Output<'_>) -> Result<()> {
+    for batch in answer.iter().flat_map(|answer| &answer.batches) {
+        output.send(batch).await?;
+    }
+    Ok(())
+}
+
+async fn stream_rows(query: PhysicalQuery, execution: &Execution, output: &mut Output<'_>) -> Result<()> {
     let mut rows = execution.start(&query.plan)?;
     if query.writes {
         // The count is told only when everything it counts is visible.
@@ -148,6 +158,7 @@ async fn stream_rows(query: PhysicalQuery, execution: &Execution, output: &Outpu
     while let Some(batch) = rows.next().await {
         output.send(&batch?).await?;
     }
+    output.keep();
     Ok(())
 }
 
@@ -157,10 +168,19 @@ struct Output<'a> {
     byte_limit: Option<u64>,
     sink: &'a mpsc::Sender<Result<RecordBatch>>,
     handle: &'a Arc<QueryHandle>,
+    /// Present as long as the result may be kept.
+    recording: Option<Box<Recording>>,
 }
 
 impl Output<'_> {
-    async fn send(&self, batch: &RecordBatch) -> Result<()> {
+    /// Every row was sent.
+    fn keep(&mut self) {
+        if let Some(recording) = self.recording.take() {
+            recording.keep();
+        }
+    }
+
+    async fn send(&mut self, batch: &RecordBatch) -> Result<()> {
         if batch.num_rows() == 0 {
             return Ok(());
         }
@@ -172,6 +192,7 @@ impl Output<'_> {
                 .about(Subject::ResultSize)
                 .hint("raise byte_limit, or ask for fewer rows or columns"));
         }
+        self.recording = self.recording.take().and_then(|recording| recording.with(&batch));
         self.sink.send(Ok(batch)).await.map_err(|_| self.handle.cancelled())
     }
 }

@@ -5,29 +5,57 @@
 //! permit: the permit returns exactly when the last task, reservation and plan node of the query is gone.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
 
 use crate::query::Permit;
 use crate::units::ByteSize;
+
+/// Who holds memory that nobody needs, and gives some of it back when a query is short of it.
+pub(crate) trait Relief: fmt::Debug + Send + Sync {
+    /// Gives something back; `false` if there is nothing left.
+    fn give_back(&self) -> bool;
+}
 
 /// What the whole server may reserve.
 #[derive(Debug)]
 pub(crate) struct MemoryBudget {
     limit: u64,
     gauge: Gauge,
+    relief: OnceLock<Weak<dyn Relief>>,
 }
 
 impl MemoryBudget {
     pub(crate) fn new(limit: u64) -> Self {
-        Self { limit, gauge: Gauge::default() }
+        Self { limit, gauge: Gauge::default(), relief: OnceLock::new() }
     }
 
     pub(crate) fn limit(&self) -> u64 {
         self.limit
+    }
+
+    /// Asks `relief` from now on before it refuses.
+    pub(crate) fn relieve_by(&self, relief: Weak<dyn Relief>) {
+        // There is one, set at the start.
+        let _ = self.relief.set(relief);
+    }
+
+    /// Takes bytes, or tells how many are free.
+    fn take(&self, bytes: u64) -> Result<(), u64> {
+        loop {
+            let refused = match self.gauge.try_add(bytes, self.limit) {
+                Ok(()) => return Ok(()),
+                Err(free) => free,
+            };
+            let relief = self.relief.get().and_then(Weak::upgrade);
+            // More than there is at all is not worth giving up anything for.
+            if bytes > self.limit || !relief.is_some_and(|relief| relief.give_back()) {
+                return Err(refused);
+            }
+        }
     }
 
     pub(crate) fn used(&self) -> u64 {
@@ -156,11 +184,11 @@ impl MemoryPool for AccountedPool {
         self.budget.gauge.subtract(shrink as u64);
     }
 
-    fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
+    fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> DataFusionResult<()> {
         if self.fair.try_grow(reservation, additional).is_err() {
             return Err(self.own_limit_reached(reservation, additional));
         }
-        if let Err(free) = self.budget.gauge.try_add(additional as u64, self.budget.limit) {
+        if let Err(free) = self.budget.take(additional as u64) {
             self.fair.shrink(reservation, additional);
             return Err(self.budget_exhausted(reservation, additional, free));
         }

@@ -26,6 +26,7 @@ pub(crate) struct Resolved {
     pub(crate) priority: Priority,
     pub(crate) read_only: bool,
     pub(crate) wire_views: bool,
+    pub(crate) result_cache: bool,
     pub(crate) application_name: Option<String>,
     /// DataFusion's own configuration.
     pub(crate) config: SessionConfig,
@@ -44,6 +45,7 @@ impl Resolved {
             priority: Priority::Normal,
             read_only: false,
             wire_views: false,
+            result_cache: false,
             application_name: None,
             config,
         }

@@ -62,7 +62,7 @@ impl Session {
     pub(crate) async fn run(&self, query: Query<Received>) -> Result<QueryStream> {
         let query = query.plan().await?;
         let query = query.authorize(&self.principal)?;
-        let query = query.admit(self.engine.admission()).await?;
+        let query = query.recall(self.engine.cache()).admit(self.engine.admission()).await?;
         let runner = self.engine.runners().choose(&query);
         query.run(runner).await
     }

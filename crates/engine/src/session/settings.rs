@@ -20,6 +20,7 @@ mod engine_option;
 mod memory_limit;
 mod priority;
 mod read_only;
+mod result_cache;
 mod row_limit;
 mod schema;
 mod statement_timeout;
@@ -46,13 +47,14 @@ impl fmt::Debug for Setting {
     }
 }
 
-static SETTINGS: [&Setting; 12] = [
+static SETTINGS: [&Setting; 13] = [
     &application_name::SETTING,
     &batch_size::SETTING,
     &catalog::SETTING,
     &memory_limit::SETTING,
     &priority::SETTING,
     &read_only::SETTING,
+    &result_cache::SETTING,
     &row_limit::SETTING,
     &schema::SETTING,
     &statement_timeout::SETTING,
@@ -60,6 +62,10 @@ static SETTINGS: [&Setting; 12] = [
     &time_zone::SETTING,
     &wire_views::SETTING,
 ];
+
+/// Settings that say how a statement runs, and never what it answers.
+const NOT_OF_RESULTS: [&str; 6] =
+    ["application_name", "memory_limit", "priority", "read_only", "result_cache", "statement_timeout"];
 
 /// The values of one session: the server's defaults, and what the session changed.
 #[derive(Debug, Clone)]
@@ -131,6 +137,13 @@ impl Settings {
     /// What differs from the server's defaults.
     pub(crate) fn changed(&self) -> &BTreeMap<String, String> {
         &self.changed
+    }
+
+    /// Names and values of the settings that the answer of a statement may depend on.
+    pub(crate) fn of_results(&self) -> impl Iterator<Item = (&str, &str)> {
+        let all = self.defaults.iter().map(|(name, default)| (name, self.changed.get(name).unwrap_or(default)));
+        all.filter(|(name, _)| !NOT_OF_RESULTS.contains(&name.as_str()))
+            .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// All settings with their values.

@@ -28,6 +28,7 @@ use super::listing;
 use super::location::{Location, Shape};
 use super::open::{self, PartitionColumn};
 use super::policy::StoragePolicy;
+use crate::cache::{Digester, Fingerprint};
 use crate::{Error, ErrorKind, Result, Subject};
 
 mod scan;
@@ -101,6 +102,16 @@ impl ExternalTable {
         let schema = Arc::new(Schema::new_with_metadata(columns.collect::<Vec<_>>(), file_schema.metadata().clone()));
         let fingerprint = Arc::new(SchemaFingerprint::from_schema(&file_schema));
         Self { policy, locations, accept, format, file_schema, fingerprint, partitions, schema }
+    }
+
+    /// What is read and how, apart from the files that there are: equal for tables that give the same rows of the same files.
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        let mut digester = Digester::new("table of files");
+        for location in &self.locations {
+            digester = digester.add(location.store().as_str()).add(location.url().as_str());
+            digester = digester.add(&format!("{:?}", location.shape));
+        }
+        digester.add(&format!("{:?} {:?} {:?}", self.accept, self.format, self.partitions)).add(&self.schema).end()
     }
 
     fn partition_names(&self) -> Vec<&str> {

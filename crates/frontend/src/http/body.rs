@@ -9,9 +9,11 @@ use axum::http::{HeaderMap, StatusCode, header};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tidemill_engine::cache::CacheRequest;
 use tidemill_engine::{Error, Parameters, QueryRequest, RequestLimits, Subject};
 use utoipa::ToSchema;
 
+use super::cache::Cache;
 use super::client::Client;
 use super::negotiate::FormatOptions;
 use super::problem::Problem;
@@ -43,6 +45,10 @@ pub(crate) struct QueryBody {
     pub(crate) timeout_ms: Option<u64>,
     /// Runs in the background, and answers with the result if it is there within this many milliseconds.
     pub(crate) wait_ms: Option<u64>,
+    /// Whether an answer that is known already will do; by default what the setting `result_cache` says.
+    pub(crate) cache: Option<Cache>,
+    /// An answer from the cache may be this old, in milliseconds, although the data may have changed since; 0 by default.
+    pub(crate) max_staleness_ms: u64,
     /// Labels, kept in history.
     pub(crate) tags: BTreeMap<String, String>,
     /// Plan only: answers with what the statement would return and touch.
@@ -82,6 +88,11 @@ impl QueryBody {
             rows: self.row_limit,
             bytes: self.byte_limit,
             timeout: self.timeout_ms.map(Duration::from_millis),
+        };
+        request.cache = CacheRequest {
+            mode: self.cache.map(Into::into),
+            max_staleness: Duration::from_millis(self.max_staleness_ms),
+            known: Vec::new(),
         };
         request.settings = self.settings()?;
         Ok(request)

@@ -47,6 +47,8 @@ pub(crate) struct QueryStatus {
     result: Option<KeptResult>,
     /// What ran it.
     runner: Option<String>,
+    /// Where the answer came from: `hit`, `miss`, `stale` or `bypass`; absent for statements that answer no question.
+    cache: Option<String>,
     links: QueryLinks,
 }
 

@@ -13,6 +13,8 @@ use tidemill_engine::EngineStatus;
 
 use super::door::Door;
 
+mod cache;
+
 /// The media type of the text exposition.
 pub(crate) const TEXT_EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -60,6 +62,7 @@ impl Metrics {
     pub(crate) fn render(&self, status: &EngineStatus) -> String {
         let mut page = Page(String::with_capacity(8192));
         page.engine(status);
+        page.cache(&status.cache);
         let requests = self.0.lock();
         page.head("tidemill_http_requests_total", "counter", "HTTP requests answered, by method, route and status.");
         for ((method, route, status), count) in &requests.totals {

@@ -14,6 +14,7 @@ use futures::{Stream, StreamExt, stream};
 use tidemill_engine::{QueryHandle, QueryId, QueryInfo, QueryStream, Result};
 use tokio::time::{Instant, timeout_at};
 
+use super::cache;
 use super::client::Client;
 use super::compression::AsIs;
 use super::encode::{Cost, Labels, encode_stream};
@@ -55,33 +56,41 @@ impl Wanted {
 pub(crate) async fn running(mut rows: QueryStream, wanted: &Wanted, client: &Client) -> Response {
     let handle = Arc::clone(rows.handle());
     let schema = rows.schema();
-    let first = match first_rows(&mut rows).await {
+    let (first, whole) = match first_rows(&mut rows).await {
         Ok(first) => first,
         Err(error) => return client.problem(&error).into_response(),
     };
+    let cached = handle.cached();
+    if let Some(response) = cache::unchanged(cached.as_ref(), wanted, handle.id()) {
+        return response;
+    }
     let info = handle.info();
     let rows = stream::iter(first.into_iter().map(Ok)).chain(rows);
     let id = handle.id();
     let mut response = encoded(rows, schema, wanted, client, id, move || Some(Cost::from(&end_of(&handle))));
     time(response.headers_mut(), &info);
+    if response.status().is_success() {
+        cache::mark(response.headers_mut(), cached.as_ref(), wanted, whole);
+    }
     response
 }
 
-/// The rows that come first: one batch, and what follows it at once. A failure among them is still told by the status.
-async fn first_rows(rows: &mut QueryStream) -> Result<Vec<RecordBatch>> {
+/// The rows that come first: one batch, and what follows it at once; and whether these are all. A failure among them is still
+/// told by the status.
+async fn first_rows(rows: &mut QueryStream) -> Result<(Vec<RecordBatch>, bool)> {
     let mut first = Vec::new();
-    let Some(batch) = rows.next().await.transpose()? else { return Ok(first) };
+    let Some(batch) = rows.next().await.transpose()? else { return Ok((first, true)) };
     let deadline = Instant::now() + GATE_WAIT;
     let mut bytes = batch.get_array_memory_size();
     first.push(batch);
     while bytes < GATE_BYTES {
         // Who is slow has begun to stream.
         let Ok(next) = timeout_at(deadline, rows.next()).await else { break };
-        let Some(batch) = next.transpose()? else { break };
+        let Some(batch) = next.transpose()? else { return Ok((first, true)) };
         bytes += batch.get_array_memory_size();
         first.push(batch);
     }
-    Ok(first)
+    Ok((first, false))
 }
 
 /// The response of rows that are there already.

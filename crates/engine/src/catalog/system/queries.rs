@@ -2,6 +2,7 @@
 
 use futures::{FutureExt, StreamExt};
 
+use crate::cache::CacheStatus;
 use crate::catalog::SessionCatalogs;
 use crate::catalog::rows::{ColumnOf, Value, VirtualTable};
 use crate::query::QueryInfo;
@@ -53,6 +54,9 @@ const COLUMNS: &[ColumnOf<QueryInfo>] = &[
         row.error.as_ref().map(|error| error.message.as_str()).into()
     }),
     ColumnOf::text("runner", "what ran it", |row| row.runner.clone().into()),
+    ColumnOf::text("cache", "hit, miss, stale or bypass: whether the answer came from the result cache", |row| {
+        row.cache.map(CacheStatus::name).into()
+    }),
 ];
 
 pub(super) fn table(catalogs: &SessionCatalogs) -> VirtualTable {

@@ -51,6 +51,7 @@ fn query(principal: &str) -> QueryInfo {
         progress: Progress::default(),
         error: None,
         result: None,
+        cache: None,
         runner: None,
     }
 }

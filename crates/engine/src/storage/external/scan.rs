@@ -21,8 +21,9 @@ use futures::{StreamExt, TryStreamExt};
 use object_store::{ObjectMeta, ObjectStore};
 
 use super::{ExternalTable, partition_field};
+use crate::cache::{Source, Sources};
 use crate::storage::location::Shape;
-use crate::storage::{listing, partition};
+use crate::storage::{FileSet, listing, partition};
 use crate::{Error, ErrorKind, Result, Subject};
 
 impl ExternalTable {
@@ -36,6 +37,7 @@ impl ExternalTable {
     ) -> BoxFuture<'a, DataFusionResult<Arc<dyn ExecutionPlan>>> {
         Box::pin(async move {
             let files = self.prune(self.files(session).await?, filters)?;
+            self.note(session, &files);
             // With filters left to apply, more files than the limit needs may have to be read.
             let enough = limit.filter(|_| filters.is_empty());
             let (files, complete) = self.with_statistics(session, files, enough).await?;
@@ -88,6 +90,14 @@ impl ExternalTable {
             .hint("narrow the patterns, or raise storage.max_files_per_scan of the server"));
         }
         files.into_iter().map(|file| self.partitioned(file)).collect()
+    }
+
+    /// Notes what will be read, if anybody wants to know.
+    fn note(&self, session: &dyn Session, files: &[PartitionedFile]) {
+        let Some(sources) = Sources::of(session.config()) else { return };
+        let files = files.iter().map(|file| file.object_meta.clone()).collect();
+        let local = self.locations[0].is_local();
+        sources.note(Source::Files(FileSet { table: self.fingerprint(), local, files }));
     }
 
     fn partitioned(&self, file: ObjectMeta) -> Result<PartitionedFile> {

@@ -13,6 +13,9 @@ use crate::http::negotiate::Format;
 /// Whoever keeps a result asks before each use whether it is still there; no cache in between keeps it for others.
 const KEEP_AND_ASK: HeaderValue = HeaderValue::from_static("private, no-cache");
 
+/// Validators that one request may send; a client has a few versions of an answer at most.
+const MAX_VALIDATORS: usize = 100;
+
 /// The tag of a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct EntityTag {
@@ -34,11 +37,22 @@ impl EntityTag {
         Self { opaque: format!("{id}-{:016x}", hasher.finish()), strong }
     }
 
+    /// The tag of the answer with this validator, in this format. It is weak: another run may give the rows in another order.
+    pub(crate) fn of_answer(validator: &str, wanted: &Wanted) -> Self {
+        Self { opaque: format!("{validator}-{:016x}", of_format(wanted)), strong: false }
+    }
+
+    /// The validators of the answers in this format that the client says it has (`If-None-Match`).
+    pub(crate) fn validators(headers: &HeaderMap, wanted: &Wanted) -> Vec<String> {
+        let format = format!("-{:016x}", of_format(wanted));
+        // Whether there is any answer, which `*` asks, takes a run to tell.
+        let own = tags(headers).filter_map(|tag| opaque(tag)?.strip_suffix(format.as_str()));
+        own.take(MAX_VALIDATORS).map(str::to_owned).collect()
+    }
+
     /// Whether the client says that it has the document (`If-None-Match`).
     pub(crate) fn is_known(&self, headers: &HeaderMap) -> bool {
-        let values = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-        let mut tags = values.flat_map(|value| value.split(',')).map(str::trim);
-        tags.any(|tag| tag == "*" || unquoted(tag.strip_prefix("W/").unwrap_or(tag)) == Some(self.opaque.as_str()))
+        tags(headers).any(|tag| tag == "*" || opaque(tag) == Some(self.opaque.as_str()))
     }
 
     /// Whether a range is of the document that the client began to fetch (`If-Range`).
@@ -55,6 +69,24 @@ impl EntityTag {
         }
         headers.insert(CACHE_CONTROL, KEEP_AND_ASK);
     }
+}
+
+/// The tags of `If-None-Match`.
+fn tags(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(str::trim)
+}
+
+/// The name between the quotes, whether the tag is weak or strong.
+fn opaque(tag: &str) -> Option<&str> {
+    unquoted(tag.strip_prefix("W/").unwrap_or(tag))
+}
+
+/// What stands for a format in a tag. Another version may encode in another way.
+fn of_format(wanted: &Wanted) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    format!("{} {:?}", env!("CARGO_PKG_VERSION"), wanted.format).hash(&mut hasher);
+    hasher.finish()
 }
 
 fn unquoted(tag: &str) -> Option<&str> {
@@ -92,6 +124,17 @@ mod tests {
         assert!(tag(id, "csv", 0, &HeaderMap::new()).strong);
         assert!(!tag(id, "csv", 0, &packed).strong);
         assert!(!tag(id, "json", 0, &HeaderMap::new()).strong);
+    }
+
+    #[test]
+    fn a_tag_of_an_answer_is_known_again_in_its_format_alone() {
+        let wanted = |name| Wanted { format: Format::named(name, FormatOptions::default()).unwrap(), download: false };
+        let mut marked = HeaderMap::new();
+        EntityTag::of_answer("abc", &wanted("csv")).mark(&mut marked);
+        let sent = header(IF_NONE_MATCH, &format!("\"other\", {}", marked[ETAG].to_str().unwrap()));
+        assert_eq!(EntityTag::validators(&sent, &wanted("csv")), ["abc"]);
+        assert!(EntityTag::validators(&sent, &wanted("tsv")).is_empty());
+        assert!(EntityTag::validators(&header(IF_NONE_MATCH, "*"), &wanted("csv")).is_empty());
     }
 
     #[test]

@@ -8,7 +8,9 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use bytes::Bytes;
 use utoipa::openapi::content::ContentBuilder;
+use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::response::ResponseBuilder;
+use utoipa::openapi::schema::{Object, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{OpenApi, Ref, RefOr};
 use utoipa::{IntoResponses, Modify};
@@ -84,7 +86,25 @@ pub(super) struct Rows;
 
 impl IntoResponses for Rows {
     fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+        let headers = [
+            ("X-Query-Id", "The query's id"),
+            (
+                "X-Cache",
+                "`hit`: from the result cache, as a run would answer. `stale`: from the cache, within `max_staleness_ms`. \
+                `miss`: from a run; the result is kept unless it is too large. `bypass`: from a run; nothing is kept",
+            ),
+            ("Age", "Seconds since the data were looked at, of an answer from the cache"),
+            (
+                "ETag",
+                "The answer's tag, for `If-None-Match`; of statements whose answer depends on versioned data alone",
+            ),
+            ("Vary", "The headers of the request that the answer depends on"),
+        ];
         let response = ResponseBuilder::new().description("The rows, in the format of `Accept` or `format`");
+        let response = headers.into_iter().fold(response, |response, (name, description)| {
+            let text = Object::with_type(Type::String);
+            response.header(name, HeaderBuilder::new().schema(Some(text)).description(Some(description)).build())
+        });
         let response = Format::media_types().fold(response, |response, media_type| {
             let content = match media_type {
                 "application/json" => ContentBuilder::new().schema(Some(Ref::from_schema_name("ResultDocument"))),

@@ -16,6 +16,7 @@ use tidemill_engine::query::{HistoryFilter, Profile};
 use tidemill_engine::{Error, QueryId, QueryInfo, QueryRequest, QueryState, Session, Subject};
 use utoipa::IntoParams;
 
+use crate::http::cache;
 use crate::http::client::{self, Client};
 use crate::http::documents::{PlanText, ProfileText, QueryPage, QueryStatus};
 use crate::http::door::Door;
@@ -277,6 +278,7 @@ pub(crate) async fn answer(
     client: &Client,
     wait: Option<Duration>,
 ) -> Result<Response, Problem> {
+    let mut cached = None;
     if let Some(handle) = door.engine.queries().living(&client.principal, id) {
         match wait {
             Some(wait) => client.patience(wait.min(door.config.max_wait.0), handle.ended()).await,
@@ -288,8 +290,13 @@ pub(crate) async fn answer(
         if !handle.state().is_final() {
             return Ok(accepted(door, handle.info()));
         }
+        cached = handle.cached();
     }
-    result::of_query(door, id, wanted, client).await
+    let mut response = result::of_query(door, id, wanted, client).await?;
+    if let Some(cached) = cached {
+        cache::status(response.headers_mut(), cached.status);
+    }
+    Ok(response)
 }
 
 fn accepted(door: &Door, info: QueryInfo) -> Response {

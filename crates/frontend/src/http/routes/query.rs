@@ -11,6 +11,7 @@ use tidemill_engine::{QueryRequest, Session};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::http::body::QueryBody;
+use crate::http::cache::Cache;
 use crate::http::client::Client;
 use crate::http::documents::QueryStatus;
 use crate::http::door::Door;
@@ -18,6 +19,7 @@ use crate::http::idempotency;
 use crate::http::negotiate::{Codec, FormatOptions, Header, NegotiationError, NotANumber, Numbers, Rows};
 use crate::http::problem::Problem;
 use crate::http::query_string::QueryString;
+use crate::http::respond::etag::EntityTag;
 use crate::http::respond::{self, Wanted};
 use crate::http::routes::openapi::{Failures, Rows as RowsResponse, StatementFailures};
 use crate::http::routes::{queries, validate};
@@ -73,6 +75,10 @@ pub(crate) struct GetParams {
     row_limit: Option<u64>,
     /// Deadline in milliseconds.
     timeout_ms: Option<u64>,
+    /// Whether an answer that is known already will do; by default what the setting `result_cache` says.
+    cache: Option<Cache>,
+    /// An answer from the cache may be this old, in milliseconds, although the data may have changed since; 0 by default.
+    max_staleness_ms: u64,
     /// The format by name; wins over `Accept`.
     format: Option<String>,
     /// Send the result as a file to save.
@@ -94,6 +100,7 @@ pub(crate) struct GetParams {
     params(ResultParams,
         ("Prefer" = Option<String>, Header, description = "`respond-async`, or `wait=10`: seconds to wait for the result"),
         ("Idempotency-Key" = Option<String>, Header, description = "Requests with the same key run once"),
+        ("If-None-Match" = Option<String>, Header, description = "The `ETag` of an answer that the client has; 304 if it is still the answer"),
         ("X-Query-Id" = Option<String>, Header, description = "The query's id, a new UUID of version 7"),
         ("traceparent" = Option<String>, Header, description = "The W3C trace that the request belongs to"),
     ),
@@ -104,6 +111,7 @@ pub(crate) struct GetParams {
     )),
     responses(
         RowsResponse,
+        (status = 304, description = "The answer is the one that the client has (`If-None-Match`); nothing was run"),
         (status = 202, description = "The query runs in the background; `Location` says where to look", body = QueryStatus),
         Failures, StatementFailures,
     ))]
@@ -115,19 +123,29 @@ pub(crate) async fn post(
     body: QueryBody,
 ) -> Result<Response, Problem> {
     let wanted = params.wanted(&body, &headers)?;
-    answer(&door, &body, &wanted, &client).await.map_err(|problem| problem.without_prefix(body.prefix()))
+    let known = EntityTag::validators(&headers, &wanted);
+    answer(&door, &body, &wanted, known, &client).await.map_err(|problem| problem.without_prefix(body.prefix()))
 }
 
 /// The answer to a statement: its rows, or, if the client would rather not wait for them, where to look.
-async fn answer(door: &Door, body: &QueryBody, wanted: &Wanted, client: &Client) -> Result<Response, Problem> {
+async fn answer(
+    door: &Door,
+    body: &QueryBody,
+    wanted: &Wanted,
+    known: Vec<String>,
+    client: &Client,
+) -> Result<Response, Problem> {
     let session = session(door, client, body.session_id.as_deref())?;
-    let request = body.request(client).map_err(|error| client.problem(&error))?;
+    let mut request = body.request(client).map_err(|error| client.problem(&error))?;
     if body.dry_run {
         return validate::answer(&session, &request, client).await;
     }
     let wait = body.wait_ms.map(Duration::from_millis).or(client.preference.wait);
     let mut response = match (&client.idempotency_key, client.preference.respond_async, wait) {
-        (None, false, None) => return run(&session, request, wanted, client).await,
+        (None, false, None) => {
+            request.cache.known = known;
+            return run(&session, request, wanted, client).await;
+        }
         (None, _, wait) => queries::submit(door, &session, request, wanted, client, wait.unwrap_or_default()).await?,
         (Some(key), respond_async, wait) => {
             let keyed = idempotency::Keyed { name: key, fingerprint: idempotency::fingerprint(body) };
@@ -148,8 +166,12 @@ async fn answer(door: &Door, body: &QueryBody, wanted: &Wanted, client: &Client)
     get,
     path = "/v1/query",
     tag = "query",
-    params(GetParams),
-    responses(RowsResponse, Failures, StatementFailures,)
+    params(GetParams,
+        ("If-None-Match" = Option<String>, Header, description = "The `ETag` of an answer that the client has; 304 if it is still the answer"),
+    ),
+    responses(RowsResponse,
+        (status = 304, description = "The answer is the one that the client has (`If-None-Match`); nothing was run"),
+        Failures, StatementFailures,)
 )]
 pub(crate) async fn get(
     State(door): State<Door>,
@@ -171,10 +193,13 @@ pub(crate) async fn get(
         schema: params.schema,
         row_limit: params.row_limit,
         timeout_ms: params.timeout_ms,
+        cache: params.cache,
+        max_staleness_ms: params.max_staleness_ms,
         ..QueryBody::default()
     };
     let mut request = body.request(&client).map_err(|error| client.problem(&error))?;
     request.read_only = true;
+    request.cache.known = EntityTag::validators(&headers, &wanted);
     let session = session(&door, &client, None)?;
     run(&session, request, &wanted, &client).await
 }
