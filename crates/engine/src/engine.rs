@@ -16,7 +16,7 @@ use crate::config::EngineConfig;
 use crate::data_dir::DataDir;
 use crate::error::Result;
 use crate::plan::{base_state, follow_config};
-use crate::query::{Admission, History, Queries, QueryId};
+use crate::query::{Admission, History, Queries, QueryHandle};
 use crate::request::QueryRequest;
 use crate::results::Results;
 use crate::run::{AccountedPool, CpuPool, LocalRunner, MemoryBudget, Relief, Runners, SpillArea};
@@ -153,11 +153,12 @@ impl Engine {
         Session::new(Arc::clone(self), principal, self.settings.clone())
     }
 
-    /// Runs a statement in the background and keeps its result, to be fetched by the id that is returned.
-    pub fn submit(self: &Arc<Self>, session: &Arc<Session>, mut request: QueryRequest) -> Result<QueryId> {
+    /// Runs a statement in the background and keeps its result, to be fetched by the id of the query that is returned.
+    pub fn submit(self: &Arc<Self>, session: &Arc<Session>, mut request: QueryRequest) -> Result<Arc<QueryHandle>> {
         let id = *request.id.get_or_insert_default();
         request.keep_result = true;
         let received = self.queries.receive(session, request)?;
+        let submitted = Arc::clone(received.handle());
         let spool = self.results.begin(id, session.principal().name())?;
         let session = Arc::clone(session);
         self.io.spawn(async move {
@@ -178,7 +179,7 @@ impl Engine {
                 Err(error) => handle.abort(error),
             }
         });
-        Ok(id)
+        Ok(submitted)
     }
 
     /// Takes up what of this configuration can change while it runs, and leaves the rest as it is: the bounds of admission,

@@ -29,8 +29,9 @@ pub use access::Effect;
 pub use classify::StatementKind;
 pub(crate) use command::{Command, CommandScope};
 pub(crate) use functions::{base_state, follow_config, function_list};
+pub use parse::keywords;
 pub(crate) use physical::PhysicalQuery;
-pub(crate) use planner::{check_prepared, plan, validate};
+pub(crate) use planner::{check_prepared, describe, plan, validate};
 pub(crate) use views::ViewPlanner;
 
 use crate::cache::{Answer, Identity, Recording};

@@ -9,6 +9,7 @@ use datafusion::scalar::ScalarValue;
 use crate::cache::CacheRequest;
 use crate::query::QueryId;
 
+mod row;
 mod value;
 
 /// One statement, as a door received it.

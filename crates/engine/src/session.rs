@@ -9,7 +9,7 @@ mod session;
 mod settings;
 mod statement;
 
-pub use info::{SessionInfo, SettingInfo, Validation};
+pub use info::{Description, SessionInfo, SettingInfo, Validation};
 pub(crate) use prepared::{Prepared, TemporaryView};
 pub use registry::Sessions;
 pub(crate) use resolved::Resolved;

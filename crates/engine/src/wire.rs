@@ -17,6 +17,15 @@ pub fn wire_schema(schema: &Schema, views: bool) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
+/// The schema of a table with the types that its columns have in results, and with what it says of missing values.
+pub(crate) fn plain_schema(schema: &Schema) -> SchemaRef {
+    let plain = |field: &FieldRef| {
+        let data_type = wire_type(field.data_type(), false);
+        Arc::new(field.as_ref().clone().with_data_type(data_type))
+    };
+    Arc::new(Schema::new(schema.fields().iter().map(plain).collect::<Fields>()))
+}
+
 /// The batch with the columns cast to the wire's schema.
 pub fn to_wire(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     if batch.num_columns() != schema.fields().len() {

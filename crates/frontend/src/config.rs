@@ -12,6 +12,10 @@ use tidemill_engine::units::{ByteSize, Span};
 
 use crate::listen::ListenConfig;
 
+mod flight_sql;
+
+pub use flight_sql::FlightSqlConfig;
+
 /// The HTTP door and the port it shares.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -31,7 +31,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::config::{HttpConfig, MetricsConfig};
 use crate::configuration::Configuration;
-use authenticate::{Gate, LoginLimits, PUBLIC_PATHS, authenticate};
+use crate::gate::Gate;
+use authenticate::{Entrance, PUBLIC_PATHS, authenticate};
 use door::Door;
 use problem::Problem;
 
@@ -50,30 +51,29 @@ pub fn routers(
     config: &Arc<HttpConfig>,
     metrics: &MetricsConfig,
     configuration: Arc<dyn Configuration>,
+    gate: Gate,
 ) -> Routers {
     let mut public: Vec<&str> = PUBLIC_PATHS.to_vec();
     public.push("/healthz");
     if config.public_metrics {
         public.push("/metrics");
     }
-    let limits =
-        LoginLimits { max_failures_per_minute: config.max_failed_logins, max_checks: config.max_password_checks };
-    let gate = Gate::new(Arc::clone(engine.authenticator()), public, limits, respond_error);
+    let entrance = Entrance::new(gate, public, respond_error);
     let door = Door::new(engine, Arc::clone(config), configuration);
     // No page has a reason to read them, and the names it may be called by are those of its own address.
     let of_metrics = |listen| HttpConfig { listen, cors_allowed_origins: Vec::new(), ..HttpConfig::clone(config) };
     Routers {
-        metrics: metrics.listen.map(|listen| guarded(routes::of_metrics(&door), &door, &gate, &of_metrics(listen))),
-        api: guarded(routes::all(&door), &door, &gate, config),
+        metrics: metrics.listen.map(|listen| guarded(routes::of_metrics(&door), &door, &entrance, &of_metrics(listen))),
+        api: guarded(routes::all(&door), &door, &entrance, config),
     }
 }
 
 /// Routes with everything that stands before them.
-fn guarded(routes: Router, door: &Door, gate: &Gate, config: &HttpConfig) -> Router {
+fn guarded(routes: Router, door: &Door, entrance: &Entrance, config: &HttpConfig) -> Router {
     let routes = routes
         .method_not_allowed_fallback(routes::method_not_allowed)
         .fallback(routes::no_such_route)
-        .layer(from_fn_with_state(gate.clone(), authenticate))
+        .layer(from_fn_with_state(entrance.clone(), authenticate))
         .layer(from_fn_with_state(door.clone(), metrics::measure))
         .layer(compression::layer());
     limits::protect(routes, config, respond_error).layer(CatchPanicLayer::custom(panicked))

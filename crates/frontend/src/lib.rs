@@ -4,5 +4,8 @@
 
 pub mod config;
 pub mod configuration;
+pub mod doors;
+pub mod flight_sql;
+pub mod gate;
 pub mod http;
 pub mod listen;

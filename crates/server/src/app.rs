@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tidemill_engine::{Engine, Seams};
 use tidemill_frontend::config::{check_bind, check_metrics_bind};
-use tidemill_frontend::{http, listen};
+use tidemill_frontend::{doors, listen};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -55,6 +55,7 @@ impl App {
     /// A configuration that is not safe to serve, a port that is taken, a data directory that is in use.
     pub async fn build(config: Config) -> Result<Self> {
         config.http.check()?;
+        config.flight_sql.check()?;
         let tls = config.http.tls.as_ref().map(tls::load).transpose()?;
         let auth_required = config.auth.mode != tidemill_engine::auth::AuthMode::None;
         check_bind(config.http.listen, auth_required, tls.is_some())?;
@@ -112,9 +113,13 @@ impl App {
             _ => None,
         };
         let limits = config.http.listener();
-        let (door, doors) = (Arc::new(config.http.clone()), config.metrics.clone());
+        let doors = doors::Doors {
+            http: Arc::new(config.http.clone()),
+            metrics: config.metrics.clone(),
+            flight_sql: Arc::new(config.flight_sql.clone()),
+        };
         let live = Arc::new(LiveConfig::new(config, Arc::clone(&engine)));
-        let routers = http::routers(Arc::clone(&engine), &door, &doors, live);
+        let routers = doors.routers(&engine, live);
         let api = listen::serve(listener, routers.api, &limits, tls.clone(), shutdown.clone(), drain + LAST_ANSWERS);
         // Whoever watches the server wants to see it drain too.
         let drained = CancellationToken::new();

@@ -35,7 +35,7 @@ pub use key::Key;
 pub use problem::{Problem, Problems};
 pub use reference::{Entry, Reference};
 pub use sources::{DEFAULTS, Sources};
-pub use tidemill_frontend::config::{HttpConfig, MetricsConfig, TlsPaths};
+pub use tidemill_frontend::config::{FlightSqlConfig, HttpConfig, MetricsConfig, TlsPaths};
 
 /// Everything the server can be told.
 #[derive(Debug, Clone)]
@@ -46,6 +46,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// A listener of its own for the metrics.
     pub metrics: MetricsConfig,
+    /// The Flight SQL door.
+    pub flight_sql: FlightSqlConfig,
     /// Who may connect.
     pub auth: AuthConfig,
     /// The engine.
@@ -95,6 +97,7 @@ struct Document {
     server: ServerConfig,
     http: HttpConfig,
     metrics: MetricsConfig,
+    flight_sql: FlightSqlConfig,
     auth: AuthConfig,
     runtime: RuntimeConfig,
     admission: AdmissionConfig,
@@ -132,6 +135,7 @@ impl Document {
             server: document.server,
             http: document.http,
             metrics: document.metrics,
+            flight_sql: document.flight_sql,
             auth: document.auth,
             effective,
         }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::Schema;
+use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::ResolvedTableReference;
 use datafusion::common::stats::Precision;
@@ -21,6 +21,7 @@ use crate::auth::Principal;
 use crate::error::{Error, Result, Subject};
 use crate::plan::suggest::closest;
 use crate::sql_type::sql_type;
+use crate::wire::plain_schema;
 
 /// A table in a listing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -52,6 +53,9 @@ pub struct TableDetail {
     pub error: Option<String>,
     /// Its columns, in order; empty if it is broken.
     pub columns: Vec<ColumnInfo>,
+    /// Its schema as results would have it, but for what may be missing; absent if it is broken.
+    #[serde(skip)]
+    pub arrow_schema: Option<SchemaRef>,
     /// Its rows, if known without reading it.
     pub rows: Option<u64>,
     /// Its bytes, in memory or on disk, if known without reading it.
@@ -256,6 +260,7 @@ impl TableDetail {
             status: info.status,
             error: info.error,
             columns: Vec::new(),
+            arrow_schema: None,
             rows: None,
             bytes: None,
             location: Vec::new(),
@@ -276,7 +281,9 @@ impl TableDetail {
     fn read(&mut self, table: &Arc<dyn TableProvider>) {
         self.status = TableStatus::Open;
         self.error = None;
-        self.columns = columns_of(&table.schema());
+        let schema = table.schema();
+        self.columns = columns_of(&schema);
+        self.arrow_schema = Some(plain_schema(&schema));
         if let Some(statistics) = table.statistics() {
             self.rows = known(&statistics.num_rows);
             self.bytes = known(&statistics.total_byte_size);

@@ -143,3 +143,8 @@ mod tests {
         assert_eq!(parse(&text).unwrap_err().code(), "SYNTAX_ERROR");
     }
 }
+
+/// The words that the language knows, in upper case, by name.
+pub fn keywords() -> &'static [&'static str] {
+    datafusion::sql::sqlparser::keywords::ALL_KEYWORDS
+}

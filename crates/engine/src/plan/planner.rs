@@ -28,9 +28,11 @@ use crate::catalog::{NamedTables, SessionCatalogs};
 use crate::error::{Error, Result};
 use crate::query::QueryHandle;
 use crate::request::{Parameters, QueryRequest, RequestLimits, Source};
-use crate::session::{Prepared, Session, Statement, Validation};
+use crate::session::{Description, Prepared, Session, Statement, Validation};
 use crate::storage::READ_SCHEMA;
 use crate::wire::wire_schema;
+
+mod describe;
 
 /// Plans the statement of a query.
 pub(crate) async fn plan(statement: Statement, handle: &QueryHandle) -> Result<Plan> {
@@ -48,6 +50,13 @@ pub(crate) async fn validate(statement: Statement, request: &QueryRequest) -> Re
     // Boxed, because it would make the futures of all that wait for it large.
     let validated = async { planner.validate(parse(text)?, &request.parameters).await }.boxed();
     validated.await.map_err(|error| error.located(text))
+}
+
+/// Plans a statement as far as it takes to say what it would answer and change.
+pub(crate) async fn describe(statement: Statement, request: &QueryRequest) -> Result<Description> {
+    let Source::Sql(text) = &request.source;
+    let planner = Planner::new(statement, request);
+    planner.describe(parse(text)?, &request.parameters, 0).await
 }
 
 /// Plans a statement that is about to be kept, to find its mistakes.

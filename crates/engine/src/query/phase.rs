@@ -56,6 +56,11 @@ pub struct Authorized(Plan);
 pub struct Admitted(Plan, Option<Permit>);
 
 impl Query<Received> {
+    /// The query, for everybody else.
+    pub(crate) fn handle(&self) -> &Arc<QueryHandle> {
+        &self.life.handle
+    }
+
     pub(crate) fn new(life: Life, statement: Statement) -> Self {
         Self { life, phase: Received(statement) }
     }

@@ -73,6 +73,21 @@ pub struct Validation {
     pub plan: String,
 }
 
+/// What a statement would answer and change, before it runs.
+#[derive(Debug, Clone)]
+pub struct Description {
+    /// What sort of statement it is.
+    pub kind: StatementKind,
+    /// The schema of its result on the wire; without columns if it has none.
+    pub schema: SchemaRef,
+    /// Its parameters with their types, where known, in the order of their numbers.
+    pub parameters: Vec<(String, Option<DataType>)>,
+    /// Whether anything is different afterwards: it must run once, however often its result is asked for.
+    pub effects: bool,
+    /// Whether it changes the session that runs it, which must then outlive the request.
+    pub changes_session: bool,
+}
+
 impl Validation {
     pub(crate) fn of(kind: StatementKind, effect: Effect, schema: SchemaRef) -> Self {
         Self {

@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use datafusion::common::ResolvedTableReference;
 use parking_lot::Mutex;
 
-use super::{Prepared, SessionInfo, SettingInfo, Settings, Statement, TemporaryView, Validation};
+use super::{Description, Prepared, SessionInfo, SettingInfo, Settings, Statement, TemporaryView, Validation};
 use crate::auth::Principal;
 use crate::catalog::{NamedTables, SessionCatalogs, TableDetail, TableStatistics};
 use crate::engine::Engine;
@@ -72,6 +72,16 @@ impl Session {
         let settings = self.settings_for(request)?;
         self.touch();
         crate::plan::validate(Statement::new(Arc::clone(self), settings), request).await
+    }
+
+    /// Says what a statement would answer and change, without optimizing or running it.
+    ///
+    /// # Errors
+    /// As those of planning and of the policy.
+    pub async fn describe(self: &Arc<Self>, request: &QueryRequest) -> Result<Description> {
+        let settings = self.settings_for(request)?;
+        self.touch();
+        crate::plan::describe(Statement::new(Arc::clone(self), settings), request).await
     }
 
     /// One table with its columns, as this session sees it.

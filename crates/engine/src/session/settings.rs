@@ -17,10 +17,12 @@ mod application_name;
 mod batch_size;
 mod catalog;
 mod engine_option;
+mod ipc_compression;
 mod memory_limit;
 mod priority;
 mod read_only;
 mod result_cache;
+mod result_partitions;
 mod row_limit;
 mod schema;
 mod statement_timeout;
@@ -47,14 +49,16 @@ impl fmt::Debug for Setting {
     }
 }
 
-static SETTINGS: [&Setting; 13] = [
+static SETTINGS: [&Setting; 15] = [
     &application_name::SETTING,
     &batch_size::SETTING,
     &catalog::SETTING,
+    &ipc_compression::SETTING,
     &memory_limit::SETTING,
     &priority::SETTING,
     &read_only::SETTING,
     &result_cache::SETTING,
+    &result_partitions::SETTING,
     &row_limit::SETTING,
     &schema::SETTING,
     &statement_timeout::SETTING,

@@ -108,7 +108,7 @@ pub(crate) async fn answer(
     let kept_for = door.engine.results().ttl().limit().unwrap_or(LONGEST);
     let id = door
         .keys
-        .query(key, keyed.fingerprint, kept_for, || door.engine.submit(session, request))
+        .query(key, keyed.fingerprint, kept_for, || Ok(door.engine.submit(session, request)?.id()))
         .map_err(|error| client.problem(&error))?;
     queries::answer(door, id, wanted, client, wait).await
 }

@@ -35,6 +35,11 @@ pub fn protect(router: Router, config: &HttpConfig, respond: Respond) -> Router 
         .layer(from_fn(secure_headers))
 }
 
+/// Puts the guard against foreign web sites around a door whose bodies have limits of their own.
+pub fn guard(router: Router, config: &HttpConfig) -> Router {
+    router.layer(from_fn_with_state(SitePolicy::new(config, super::respond_error), guard_site))
+}
+
 /// Headers that keep a browser from guessing, framing, leaking and storing; a route that knows better sets its own.
 const SECURE_HEADERS: [(HeaderName, &str); 6] = [
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),

@@ -62,11 +62,15 @@ async fn serve(config: config::Config) -> Result<()> {
     let with_demo = config.server.demo;
     let shutdown = CancellationToken::new();
     stop_on_signal(shutdown.clone())?;
+    let with_flight_sql = config.flight_sql.enabled;
     let app = App::build(config).await?;
     let (address, metrics) = (app.address()?, app.metrics_address()?);
     let mut out = std::io::stdout().lock();
     // A parent that does not read our output is no reason to stop.
     let _ = writeln!(out, "listening door=http address={address}");
+    if with_flight_sql {
+        let _ = writeln!(out, "listening door=flight_sql address={address}");
+    }
     if let Some(address) = metrics {
         let _ = writeln!(out, "listening door=metrics address={address}");
     }

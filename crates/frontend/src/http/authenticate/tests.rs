@@ -1,12 +1,19 @@
 use axum::body::Body;
+use axum::http::HeaderMap;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Extension, Router, middleware};
-use tidemill_engine::auth::{AuthConfig, AuthMode, Role, TokenConfig, UserConfig, hash_password};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use tidemill_engine::auth::{
+    AuthConfig, AuthMode, Authenticator, Principal, Role, Secret, TokenConfig, UserConfig, hash_password,
+};
+use tidemill_engine::error::Error;
 use tower::ServiceExt;
 
 use super::*;
+use crate::gate::LoginLimits;
 
 /// SHA-256 of "tok".
 const TOKEN_HASH: &str = "sha256:1a7674eb4ee78df7e1ac439a93c3fa8e3c945784d4dec9fd8e3011738b2f1d62";
@@ -41,14 +48,15 @@ fn gate(mode: AuthMode, max_failures_per_minute: u32) -> Gate {
         }],
     };
     let authenticator = Arc::new(Authenticator::new(config).unwrap());
-    Gate::new(authenticator, PUBLIC_PATHS, LoginLimits { max_failures_per_minute, max_checks: 2 }, respond)
+    Gate::new(authenticator, LoginLimits { max_failures_per_minute, max_checks: 2 })
 }
 
 fn guarded(gate: Gate) -> Router {
+    let entrance = Entrance::new(gate, PUBLIC_PATHS, respond);
     Router::new()
         .route("/livez", get(|| async { "alive" }))
         .route("/me", get(|Extension(principal): Extension<Principal>| async move { principal.name().to_owned() }))
-        .layer(middleware::from_fn_with_state(gate, authenticate))
+        .layer(middleware::from_fn_with_state(entrance, authenticate))
 }
 
 async fn ask(app: &Router, path: &str, authorization: Option<&str>) -> (StatusCode, HeaderMap, String) {

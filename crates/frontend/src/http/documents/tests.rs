@@ -70,6 +70,7 @@ fn documents_of_catalogs() {
     let (kind, status) = (TableKind::Memory, TableStatus::Open);
     same::<TableEntry>(TableEntryInfo { name: String::new(), kind, status, error: None });
     let detail = TableDetail {
+        arrow_schema: None,
         catalog: String::new(),
         schema: String::new(),
         name: String::new(),

@@ -265,8 +265,8 @@ pub(crate) async fn submit(
     client: &Client,
     wait: Duration,
 ) -> Result<Response, Problem> {
-    let id = door.engine.submit(session, request).map_err(|error| client.problem(&error))?;
-    answer(door, id, wanted, client, Some(wait)).await
+    let query = door.engine.submit(session, request).map_err(|error| client.problem(&error))?;
+    answer(door, query.id(), wanted, client, Some(wait)).await
 }
 
 /// The answer of a query that runs in the background: its result or its failure if it ends within `wait`, else where to look.

@@ -1,0 +1,152 @@
+//! Who calls, and in which session.
+//!
+//! A session is found by the bearer token that the handshake gave, or by the cookie; never by the connection, because
+//! balancers mix the connections of clients. A caller with neither gets a session for this one call, until something must
+//! outlast the call (`SET`, session options): then a session is opened, and the answer carries its token in the header
+//! `authorization`, which ADBC keeps, and its id in a cookie, which JDBC and ODBC keep.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tidemill_engine::auth::Principal;
+use tidemill_engine::{Error, ErrorKind, Origin, QueryRequest, Session, Subject};
+use tonic::metadata::{AsciiMetadataValue, MetadataMap};
+use tonic::{Request, Response};
+
+use super::door::Door;
+use super::failure::{Failure, Result};
+use super::ticket::SessionToken;
+use crate::gate::{Credentials, Gate, credentials};
+use crate::listen::Connection;
+
+/// The name that `Flight.proto` suggests.
+const COOKIE: &str = "arrow_flight_session_id";
+/// A longer `User-Agent` is cut: it is kept with every query.
+const MAX_CLIENT: usize = 200;
+
+/// Who calls, and in which session.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    pub(crate) principal: Principal,
+    session: Arc<Session>,
+    /// Whether the session outlives the call.
+    named: bool,
+    /// The token of a session that this call opened.
+    issued: Option<String>,
+    origin: Origin,
+}
+
+impl Caller {
+    /// The caller of this request.
+    ///
+    /// # Errors
+    /// `Unauthenticated` and what else the gate says; `NotFound` for the cookie of a session that has ended.
+    pub(crate) async fn of<T>(door: &Door, request: &Request<T>) -> Result<Self> {
+        let headers = request.metadata().as_ref();
+        let origin = origin(request);
+        if let Ok(Credentials::Bearer(token)) = credentials(headers)
+            && let Some(token) = door.key.session(token.expose())
+        {
+            let token = token?;
+            let principal = token.principal();
+            let session = door.engine.sessions().get(&principal, &token.session).map_err(ended)?;
+            return Ok(Self { principal, session, named: true, issued: None, origin });
+        }
+        let principal = principal(&door.gate, request).await?;
+        match cookie(request.metadata()) {
+            Some(id) => {
+                let session = door.engine.sessions().get(&principal, &id).map_err(ended)?;
+                Ok(Self { principal, session, named: true, issued: None, origin })
+            }
+            None => {
+                let session = door.engine.ephemeral_session(principal.clone());
+                Ok(Self { principal, session, named: false, issued: None, origin })
+            }
+        }
+    }
+
+    /// A caller that has just shown its credentials.
+    pub(crate) fn new<T>(door: &Door, principal: Principal, request: &Request<T>) -> Self {
+        let session = door.engine.ephemeral_session(principal.clone());
+        Self { principal, session, named: false, issued: None, origin: origin(request) }
+    }
+
+    /// Its session.
+    pub(crate) fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
+
+    /// Whether the session outlives the call.
+    pub(crate) fn has_named_session(&self) -> bool {
+        self.named
+    }
+
+    /// Makes sure that the session outlives the call.
+    ///
+    /// # Errors
+    /// `Busy` when as many sessions are open as the server allows.
+    pub(crate) fn keep_session(&mut self, door: &Door) -> Result<()> {
+        if !self.named {
+            self.session = door.engine.sessions().open(&door.engine, self.principal.clone())?;
+            self.issued = Some(door.key.token(&SessionToken::new(self.session.id(), &self.principal))?);
+            self.named = true;
+        }
+        Ok(())
+    }
+
+    /// A statement of this caller.
+    pub(crate) fn request(&self, sql: &str) -> QueryRequest {
+        QueryRequest { origin: self.origin.clone(), ..QueryRequest::sql(sql) }
+    }
+
+    /// The answer, with the token and cookie of a session that was opened for it.
+    pub(crate) fn respond<T>(&self, answer: T) -> Response<T> {
+        let mut response = Response::new(answer);
+        if let Some(token) = &self.issued {
+            let metadata = response.metadata_mut();
+            let cookie = format!("{COOKIE}={}; Path=/; HttpOnly; SameSite=Strict", self.session.id());
+            for (name, text) in [("authorization", format!("Bearer {token}")), ("set-cookie", cookie)] {
+                if let Ok(mut value) = AsciiMetadataValue::try_from(text) {
+                    value.set_sensitive(true);
+                    metadata.insert(name, value);
+                }
+            }
+        }
+        response
+    }
+}
+
+/// Whom the credentials of a request stand for.
+pub(crate) async fn principal<T>(gate: &Gate, request: &Request<T>) -> Result<Principal> {
+    let peer = request.extensions().get::<Connection>().map(|connection| connection.peer.ip());
+    Ok(gate.principal(request.metadata().as_ref(), peer).await?)
+}
+
+/// A session that a client believes in and that is gone: it has to log in again.
+fn ended(error: Error) -> Failure {
+    if error.kind() != ErrorKind::NotFound {
+        return Failure::from(error);
+    }
+    Failure::from(
+        Error::new(ErrorKind::Unauthenticated, "the session was closed or has expired")
+            .about(Subject::Session)
+            .hint("connect again"),
+    )
+}
+
+fn cookie(metadata: &MetadataMap) -> Option<String> {
+    let values = metadata.get_all("cookie").into_iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = values.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(name, _)| *name == COOKIE).map(|(_, value)| value.trim_matches('"').to_owned())
+}
+
+fn origin<T>(request: &Request<T>) -> Origin {
+    let text = |name: &str| request.metadata().get(name).and_then(|value| value.to_str().ok());
+    let peer: Option<SocketAddr> = request.extensions().get::<Connection>().map(|connection| connection.peer);
+    Origin {
+        door: Arc::from("flight_sql"),
+        client: text("user-agent").map(|client| Arc::from(&client[..client.floor_char_boundary(MAX_CLIENT)])),
+        address: peer.map(|peer| Arc::from(peer.to_string())),
+        traceparent: text("traceparent").map(Arc::from),
+    }
+}

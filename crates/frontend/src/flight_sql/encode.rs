@@ -1,0 +1,101 @@
+//! Batches as Flight messages: as they are, no larger than the protocol's peers take.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use arrow::ipc::CompressionType;
+use arrow::ipc::writer::IpcWriteOptions;
+use arrow_flight::FlightData;
+use arrow_flight::encode::{FlightDataEncoder, FlightDataEncoderBuilder};
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt, TryStreamExt};
+use tidemill_engine::units::ByteSize;
+use tidemill_engine::{Error, ErrorKind, Session, Subject};
+use tonic::Status;
+
+use super::failure::{Failure, Result};
+use crate::config::FlightSqlConfig;
+
+pub(crate) type Messages = BoxStream<'static, std::result::Result<FlightData, Status>>;
+
+/// The setting that compresses the buffers of batches.
+const COMPRESSION: &str = "ipc_compression";
+
+/// How batches become messages.
+#[derive(Debug, Clone)]
+pub(crate) struct Encoding {
+    options: IpcWriteOptions,
+    /// Batches are cut into messages of about this size.
+    target_bytes: usize,
+    /// A message that can not be cut (one row) and is larger is an error.
+    max_bytes: usize,
+}
+
+impl Encoding {
+    /// As the session wishes, within the limits of the server.
+    pub(crate) fn of(session: &Session, config: &FlightSqlConfig) -> Result<Self> {
+        let compression = match session.setting(COMPRESSION)?.as_str() {
+            "zstd" => Some(CompressionType::ZSTD),
+            "lz4" => Some(CompressionType::LZ4_FRAME),
+            _ => None,
+        };
+        let options = IpcWriteOptions::default()
+            .try_with_compression(compression)
+            .map_err(|error| Error::internal("cannot compress batches").caused_by(error))?;
+        let bytes = |size: ByteSize| usize::try_from(size.0).unwrap_or(usize::MAX);
+        Ok(Self {
+            options,
+            target_bytes: bytes(config.target_message_bytes),
+            max_bytes: bytes(config.max_sent_message_bytes),
+        })
+    }
+
+    /// The schema, then the batches.
+    pub(crate) fn encode<E: Into<Failure> + 'static>(
+        self,
+        rows: impl Stream<Item = Result<RecordBatch, E>> + Send + 'static,
+        schema: SchemaRef,
+    ) -> Messages {
+        let encoder = FlightDataEncoderBuilder::new()
+            .with_options(self.options)
+            .with_max_flight_data_size(self.target_bytes)
+            .with_schema(schema)
+            .build(rows.map_err(|error| error.into().into()));
+        Bounded { encoder, max_bytes: self.max_bytes }.boxed()
+    }
+}
+
+/// Ends with an error where a message is larger than clients take.
+struct Bounded {
+    encoder: FlightDataEncoder,
+    max_bytes: usize,
+}
+
+impl Stream for Bounded {
+    type Item = std::result::Result<FlightData, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let max = self.max_bytes;
+        let message = match ready!(self.encoder.poll_next_unpin(context)) {
+            Some(Ok(message)) => message,
+            Some(Err(error)) => return Poll::Ready(Some(Err(Failure::from(error).into_status()))),
+            None => return Poll::Ready(None),
+        };
+        let bytes = message.data_header.len() + message.data_body.len();
+        Poll::Ready(Some(if bytes > max { Err(too_large(bytes, max).into_status()) } else { Ok(message) }))
+    }
+}
+
+fn too_large(bytes: usize, max: usize) -> Failure {
+    let (bytes, max) = (ByteSize(bytes as u64), ByteSize(max as u64));
+    Failure::from(
+        Error::new(ErrorKind::Resources, format!("a row of the result takes {bytes} as a message, more than {max}"))
+            .about(Subject::ResultSize)
+            .hint(format!(
+                "ask for fewer or shorter values, or raise flight_sql.max_sent_message_bytes of the server \
+                 and the message size of the client above {bytes}"
+            )),
+    )
+}

@@ -1,0 +1,68 @@
+//! Session options: the settings of a session, `catalog` and `schema` among them, as messages.
+
+use std::collections::HashMap;
+
+use tidemill_engine::{ErrorKind, Session};
+
+use super::caller::Caller;
+use super::door::Door;
+use super::failure::Result;
+use super::messages::{
+    CloseSessionResult, CloseSessionStatus, GetSessionOptionsResult, OptionValue, SessionOptionValue,
+    SetSessionOptionError, SetSessionOptionErrorValue, SetSessionOptionsRequest, SetSessionOptionsResult,
+};
+
+/// Sets the options one by one; the answer names those that were not set, and why.
+pub(crate) fn set(
+    door: &Door,
+    caller: &mut Caller,
+    request: SetSessionOptionsRequest,
+) -> Result<SetSessionOptionsResult> {
+    caller.keep_session(door)?;
+    let mut errors = HashMap::new();
+    for (name, value) in request.session_options {
+        if let Err(value) = set_one(caller.session(), &name, value) {
+            errors.insert(name, SetSessionOptionError { value: value.into() });
+        }
+    }
+    Ok(SetSessionOptionsResult { errors })
+}
+
+fn set_one(session: &Session, name: &str, value: SessionOptionValue) -> Result<(), SetSessionOptionErrorValue> {
+    let text = match value.option_value {
+        None => None,
+        Some(OptionValue::String(text)) => Some(text),
+        Some(OptionValue::Bool(truth)) => Some(truth.to_string()),
+        Some(OptionValue::Int64(number)) => Some(number.to_string()),
+        Some(OptionValue::Double(number)) => Some(number.to_string()),
+        Some(OptionValue::StringList(list)) => Some(list.values.join(",")),
+    };
+    let outcome = match text {
+        Some(text) => session.set(name, &text),
+        None => session.reset(name),
+    };
+    outcome.map_err(|error| match error.kind() {
+        ErrorKind::NotFound => SetSessionOptionErrorValue::InvalidName,
+        ErrorKind::Invalid => SetSessionOptionErrorValue::InvalidValue,
+        _ => SetSessionOptionErrorValue::Error,
+    })
+}
+
+/// All options of the session.
+pub(crate) fn get(caller: &Caller) -> GetSessionOptionsResult {
+    let settings = caller.session().setting_list().into_iter();
+    let session_options = settings.map(|setting| {
+        let value = OptionValue::String(setting.value);
+        (setting.name, SessionOptionValue { option_value: Some(value) })
+    });
+    GetSessionOptionsResult { session_options: session_options.collect() }
+}
+
+/// Closes the session and cancels its queries. A session that ends with the call anyway is closed.
+pub(crate) fn close(door: &Door, caller: &Caller) -> Result<CloseSessionResult> {
+    if caller.has_named_session() {
+        door.engine.sessions().close(&caller.principal, caller.session().id())?;
+        door.prepared.close_session(caller.session().id());
+    }
+    Ok(CloseSessionResult { status: CloseSessionStatus::Closed.into() })
+}
