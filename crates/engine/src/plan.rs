@@ -10,6 +10,7 @@ mod constants;
 mod describe;
 mod functions;
 mod identity;
+mod ingest;
 mod logical;
 mod parameters;
 mod parse;

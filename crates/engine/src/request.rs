@@ -9,8 +9,11 @@ use datafusion::scalar::ScalarValue;
 use crate::cache::CacheRequest;
 use crate::query::QueryId;
 
+mod ingest;
 mod row;
 mod value;
+
+pub use ingest::{IfMissing, IfPresent, Ingest, IngestTarget};
 
 /// One statement, as a door received it.
 #[derive(Debug, Clone)]
@@ -42,6 +45,8 @@ pub struct QueryRequest {
 pub enum Source {
     /// The text of exactly one statement.
     Sql(Arc<str>),
+    /// Rows for a table.
+    Ingest(Arc<Ingest>),
 }
 
 /// Values for the placeholders of a statement.
@@ -97,10 +102,11 @@ impl QueryRequest {
         }
     }
 
-    /// The text for history: SQL as written.
+    /// The text for history: SQL as written, or what comes nearest to it.
     pub fn text(&self) -> Arc<str> {
         match &self.source {
             Source::Sql(text) => Arc::clone(text),
+            Source::Ingest(ingest) => format!("INGEST INTO {}", ingest.target).into(),
         }
     }
 }

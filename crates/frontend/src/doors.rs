@@ -29,8 +29,7 @@ impl Doors {
             max_checks: self.http.max_password_checks,
         };
         let gate = Gate::new(Arc::clone(engine.authenticator()), limits);
-        let mut routers =
-            http::routers(Arc::clone(engine), &self.http, &self.metrics, configuration, gate.clone());
+        let mut routers = http::routers(Arc::clone(engine), &self.http, &self.metrics, configuration, gate.clone());
         if self.flight_sql.enabled {
             let service = flight_sql::service(Arc::clone(engine), gate, Arc::clone(&self.flight_sql));
             let grpc = Router::new().route_service(flight_sql::PATH, service);

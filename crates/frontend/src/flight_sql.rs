@@ -14,6 +14,7 @@ mod failure;
 mod fetch;
 mod handshake;
 mod info;
+mod ingest;
 mod messages;
 mod metadata;
 mod outcome;

@@ -161,3 +161,23 @@ fn basic(encoded: &str) -> Option<Credentials> {
 fn malformed(message: &str) -> Error {
     Error::invalid(message).about(Subject::Credentials)
 }
+
+#[cfg(test)]
+mod tests {
+    use tidemill_engine::auth::{AuthConfig, AuthMode, Role, UserConfig, hash_password};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_was_let_in_before_waits_for_nobody() {
+        let password_hash = hash_password(&Secret::new("correct: horse")).unwrap();
+        let users = vec![UserConfig { name: "ann".into(), password_hash, role: Role::Writer }];
+        let config = AuthConfig { mode: AuthMode::Static, users, tokens: Vec::new() };
+        let authenticator = Arc::new(Authenticator::new(config).unwrap());
+        let gate = Gate::new(authenticator, LoginLimits { max_failures_per_minute: 10, max_checks: 2 });
+        let known = || Credentials::Basic { user: "ann".to_owned(), password: Secret::new("correct: horse") };
+        assert_eq!(gate.check(known(), None).await.unwrap().name(), "ann");
+        let _all_turns = gate.0.checks.acquire_many(2).await.unwrap();
+        assert_eq!(gate.check(known(), None).await.unwrap().name(), "ann");
+    }
+}

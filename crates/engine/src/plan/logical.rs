@@ -32,17 +32,24 @@ pub(super) struct Names<'a> {
     statement: &'a Statement,
     /// Set within a view, which knows its own defaults and which views led to it.
     catalogs: Option<SessionCatalogs>,
+    /// Tables of this statement that are not files: what the client sends.
+    sent: NamedTables,
     /// How many temporary views led here.
     depth: usize,
 }
 
 impl<'a> Names<'a> {
     pub(super) fn new(statement: &'a Statement) -> Self {
-        Self { statement, catalogs: None, depth: 0 }
+        Self { statement, catalogs: None, sent: NamedTables::new(), depth: 0 }
+    }
+
+    /// With tables that the client sends.
+    pub(super) fn with_sent(statement: &'a Statement, sent: NamedTables) -> Self {
+        Self { sent, ..Self::new(statement) }
     }
 
     pub(super) fn within(statement: &'a Statement, catalogs: SessionCatalogs) -> Self {
-        Self { statement, catalogs: Some(catalogs), depth: 0 }
+        Self { catalogs: Some(catalogs), ..Self::new(statement) }
     }
 }
 
@@ -58,7 +65,8 @@ pub(super) fn logical<'a>(
         number_placeholders(&mut sql)?;
         let statement = names.statement;
         let mut state = statement.session.engine().planning_state(&statement.settings)?;
-        let generated = open_files(&mut sql, &state, statement).await?;
+        let mut generated = open_files(&mut sql, &state, statement).await?;
+        generated.extend(names.sent.iter().map(|(name, table)| (name.clone(), Arc::clone(table))));
         merge_keys(&mut sql)?;
         let catalogs = match &names.catalogs {
             Some(catalogs) => catalogs.with_generated(generated),
@@ -97,7 +105,7 @@ async fn temporary_views(names: &Names<'_>, state: &SessionState, sql: &SqlState
             .about(Subject::Table));
         }
         let Parsed::Sql(query) = parse(&view.definition.sql)? else { continue };
-        let inner = Names { statement: names.statement, catalogs: None, depth: names.depth + 1 };
+        let inner = Names { depth: names.depth + 1, ..Names::new(names.statement) };
         let (state, plan) = logical(&inner, *query).await.map_err(Error::elsewhere)?;
         let view = TemporaryView::new(view.definition, analyze(&state, plan)?);
         tables.insert(reference.table().to_owned(), view.table);

@@ -20,14 +20,15 @@ use super::logical::{Names, logical};
 use super::parse::{Parsed, parse};
 use super::show::Place;
 use super::{
-    Access, Action, Command, Effect, Plan, StatementKind, command, logical as names, parameters, physical, views,
+    Access, Action, Command, Effect, Plan, StatementKind, command, ingest, logical as names, parameters, physical,
+    views,
 };
 use crate::auth::policy::authorize;
 use crate::cache::CacheMode;
 use crate::catalog::{NamedTables, SessionCatalogs};
 use crate::error::{Error, Result};
 use crate::query::QueryHandle;
-use crate::request::{Parameters, QueryRequest, RequestLimits, Source};
+use crate::request::{Ingest, Parameters, QueryRequest, RequestLimits, Source};
 use crate::session::{Description, Prepared, Session, Statement, Validation};
 use crate::storage::READ_SCHEMA;
 use crate::wire::wire_schema;
@@ -37,15 +38,16 @@ mod describe;
 /// Plans the statement of a query.
 pub(crate) async fn plan(statement: Statement, handle: &QueryHandle) -> Result<Plan> {
     let request = handle.request();
-    let Source::Sql(text) = &request.source;
     let planner = Planner::new(statement, request);
-    let parsed = parse(text)?;
-    planner.plan(parsed, &request.parameters, 0).await
+    match &request.source {
+        Source::Sql(text) => planner.plan(parse(text)?, &request.parameters, 0).await,
+        Source::Ingest(rows) => planner.ingest(rows).await,
+    }
 }
 
 /// Plans a statement without running it.
 pub(crate) async fn validate(statement: Statement, request: &QueryRequest) -> Result<Validation> {
-    let Source::Sql(text) = &request.source;
+    let text = text(request)?;
     let planner = Planner::new(statement, request);
     // Boxed, because it would make the futures of all that wait for it large.
     let validated = async { planner.validate(parse(text)?, &request.parameters).await }.boxed();
@@ -54,9 +56,18 @@ pub(crate) async fn validate(statement: Statement, request: &QueryRequest) -> Re
 
 /// Plans a statement as far as it takes to say what it would answer and change.
 pub(crate) async fn describe(statement: Statement, request: &QueryRequest) -> Result<Description> {
-    let Source::Sql(text) = &request.source;
+    let text = text(request)?;
     let planner = Planner::new(statement, request);
-    planner.describe(parse(text)?, &request.parameters, 0).await
+    let described = async { planner.describe(parse(text)?, &request.parameters, 0).await }.boxed();
+    described.await.map_err(|error| error.located(text))
+}
+
+/// What can be planned without being run.
+fn text(request: &QueryRequest) -> Result<&str> {
+    match &request.source {
+        Source::Sql(text) => Ok(text),
+        Source::Ingest(_) => Err(Error::unsupported("rows for a table can only be run")),
+    }
 }
 
 /// Plans a statement that is about to be kept, to find its mistakes.
@@ -127,9 +138,18 @@ impl Planner {
     }
 
     async fn logical(&self, statement: SqlStatement, values: &Parameters) -> Result<Plan> {
-        let names = Names::new(&self.statement);
+        self.within(&Names::new(&self.statement), statement, values).await
+    }
+
+    /// Plans the statement that takes a client's rows.
+    async fn ingest(&self, rows: &Arc<Ingest>) -> Result<Plan> {
+        let (statement, sent) = ingest::statement(&self.statement, rows).await?;
+        self.within(&Names::with_sent(&self.statement, sent), statement, &Parameters::None).await
+    }
+
+    async fn within(&self, names: &Names<'_>, statement: SqlStatement, values: &Parameters) -> Result<Plan> {
         let text = if self.cached { statement.to_string() } else { String::new() };
-        let (state, plan) = logical(&names, statement).await?;
+        let (state, plan) = logical(names, statement).await?;
         let plan = parameters::bind(plan, values)?;
         match plan {
             LogicalPlan::Ddl(ddl) => {

@@ -8,7 +8,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::ipc::CompressionType;
 use arrow::ipc::writer::IpcWriteOptions;
 use arrow_flight::FlightData;
-use arrow_flight::encode::{FlightDataEncoder, FlightDataEncoderBuilder};
+use arrow_flight::encode::{DictionaryHandling, FlightDataEncoder, FlightDataEncoderBuilder};
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, TryStreamExt};
 use tidemill_engine::units::ByteSize;
@@ -62,6 +62,8 @@ impl Encoding {
             .with_options(self.options)
             .with_max_flight_data_size(self.target_bytes)
             .with_schema(schema)
+            // Results have no dictionaries; the other way rebuilds fields, and not all of them as they were announced.
+            .with_dictionary_handling(DictionaryHandling::Resend)
             .build(rows.map_err(|error| error.into().into()));
         Bounded { encoder, max_bytes: self.max_bytes }.boxed()
     }

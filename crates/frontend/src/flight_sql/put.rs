@@ -18,6 +18,7 @@ use super::caller::Caller;
 use super::door::Door;
 use super::failure::{Failure, Result};
 use super::info::{command, no_transaction};
+use super::ingest;
 use super::outcome::Once;
 use super::statements::{Statement, Work};
 
@@ -59,6 +60,7 @@ pub(crate) async fn answer(door: &Door, request: Request<Streaming<FlightData>>)
             let handle = Some(query.prepared_statement_handle);
             DoPutPreparedStatementResult { prepared_statement_handle: handle }.encode_to_vec()
         }
+        Command::CommandStatementIngest(command) => updated(ingest::run(&caller, &command, batches(messages)).await?),
         other => return Err(Failure::unsupported(format!("DoPut of {} is not supported", other.type_url()))),
     };
     let answer = PutResult { app_metadata: metadata.into() };

@@ -28,6 +28,10 @@ impl Planner {
             match classify(parsed, self.place())? {
                 Way::Command(command) => self.described(command.as_ref()),
                 Way::ShowCreate(name) => self.described(&command::catalog::ShowCreate(resolve(&name, self.place())?)),
+                Way::Question(question) => {
+                    let described = async { self.describe_plan(question.query(&self.catalogs())?, values).await };
+                    described.await.map_err(|error| question.blamed(error))
+                }
                 Way::CreateView(statement) => {
                     self.described(views::create(&self.statement, *statement).await?.as_ref())
                 }
@@ -38,7 +42,7 @@ impl Planner {
                     let prepared = self.statement.session.prepared(&name)?;
                     let values = constants(&self.statement, values, &prepared)?;
                     let parsed = Parsed::Sql(Box::new(SqlStatement::Statement(prepared.statement)));
-                    self.describe(parsed, &values, depth + 1).await
+                    self.describe(parsed, &values, depth + 1).await.map_err(Error::elsewhere)
                 }
                 Way::Plan(statement) => self.describe_plan(*statement, values).await,
             }

@@ -114,16 +114,6 @@ async fn guessing_is_braked_and_tokens_still_work() {
 }
 
 #[tokio::test]
-async fn whoever_was_let_in_before_waits_for_nobody() {
-    let gate = gate(AuthMode::Static, 10);
-    let app = guarded(gate.clone());
-    let known = basic("ann", "correct: horse");
-    assert_eq!(ask(&app, "/me", Some(&known)).await.0, StatusCode::OK);
-    let _all_turns = gate.0.checks.acquire_many(2).await.unwrap();
-    assert_eq!(ask(&app, "/me", Some(&known)).await.0, StatusCode::OK);
-}
-
-#[tokio::test]
 async fn without_authentication_everybody_is_anonymous() {
     let app = app(AuthMode::None, 2);
     for any in [None, Some("Bearer x"), Some("nonsense")] {
