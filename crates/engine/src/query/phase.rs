@@ -27,7 +27,6 @@ use crate::auth::{Principal, policy};
 use crate::cache::{Recalled, ResultCache};
 use crate::error::{Error, ErrorKind, Result, catch_panic};
 use crate::plan::{Action, Plan, StatementKind};
-use crate::request::Source;
 use crate::run::Runner;
 use crate::session::Statement;
 use crate::stream::QueryStream;
@@ -156,8 +155,7 @@ impl Life {
 
     /// Ends with an error, and gives it back with the query's id in it.
     pub(crate) fn fail(mut self, error: Error) -> Error {
-        let Source::Sql(text) = &self.handle.request().source;
-        let error = error.of_query(self.handle.id()).located(text);
+        let error = error.of_query(self.handle.id()).located(&self.handle.request().text());
         self.end(Some(&error));
         error
     }
