@@ -6,19 +6,19 @@ help: ## Print this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 run: ## Build (release) and serve the demo data on http://127.0.0.1:8080
-	@.ci/need cargo cc && cargo run --release --locked -p tidemill-server -- serve --demo
+	@.ci/need cargo cc protoc && cargo run --release --locked -p tidemill-server -- serve --demo
 
 test: lint ## Everything that must pass: format, lints, Rust tests, client tests
 	@.ci/rust-tests && .ci/clients
 
 lint: ## Check the format and the lints; warnings are errors
-	@.ci/need cargo cc fmt clippy && cargo fmt --all --check && cargo clippy --workspace --all-targets --locked -- -D warnings
+	@.ci/need cargo cc protoc fmt clippy && cargo fmt --all --check && cargo clippy --workspace --all-targets --locked -- -D warnings
 
 fmt: ## Format the sources
 	@.ci/need cargo fmt && cargo fmt --all
 
 bench: ## Measure start-up, latency and TPC-H of a release build
-	@.ci/need cargo cc python3 && cargo build --release --locked -p tidemill-server && .ci/bench
+	@.ci/need cargo cc protoc python3 && cargo build --release --locked -p tidemill-server && .ci/bench
 
 dist: ## Build the container image tidemill:latest
 	@.ci/need docker && docker build --tag tidemill:latest .

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use hyper::HeaderMap;
 use hyper::header::AUTHORIZATION;
 use tidemill_engine::auth::{Authenticator, Principal, Secret};
@@ -21,6 +22,11 @@ mod throttle;
 
 use throttle::Throttle;
 
+/// Some drivers pad, some do not.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 /// How long a login waits for its turn to be checked.
 const CHECK_WAIT: Duration = Duration::from_secs(10);
 
@@ -153,8 +159,9 @@ pub fn credentials(headers: &HeaderMap) -> Result<Credentials> {
 }
 
 fn basic(encoded: &str) -> Option<Credentials> {
-    let text = String::from_utf8(BASE64_STANDARD.decode(encoded).ok()?).ok()?;
-    let (user, password) = text.split_once(':')?;
+    let text = String::from_utf8(BASE64.decode(encoded).ok()?).ok().filter(|text| !text.is_empty())?;
+    // Some drivers leave the colon out before an empty password.
+    let (user, password) = text.split_once(':').unwrap_or((&text, ""));
     Some(Credentials::Basic { user: user.to_owned(), password: Secret::new(password) })
 }
 

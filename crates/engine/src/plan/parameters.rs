@@ -5,11 +5,14 @@ use std::ops::ControlFlow;
 use datafusion::common::ParamValues;
 use datafusion::common::metadata::ScalarAndMetadata;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::{CopyToSource, Statement as SqlStatement};
 use datafusion::sql::sqlparser::ast::{Expr, Value, VisitMut, VisitorMut};
 
 use crate::error::{Error, Result, Subject};
 use crate::request::Parameters;
+
+mod fit;
 
 /// Numbers the `?` of a statement from left to right.
 pub(crate) fn number_placeholders(statement: &mut SqlStatement) -> Result<()> {
@@ -66,6 +69,11 @@ pub(crate) fn bind(plan: LogicalPlan, parameters: &Parameters) -> Result<Logical
             .about(Subject::Parameter)
             .hint("send values in `params`: a list for $1 and ?, an object for $name")
     };
+    let (types, assigned) = (plan.get_parameter_types()?, fit::assigns(&plan));
+    let fitted = |name: &str, value: &ScalarValue| {
+        let expected = types.get(name).and_then(Option::as_ref);
+        fit::fit(name, value, expected, assigned).map(ScalarAndMetadata::from)
+    };
     let values = match parameters {
         Parameters::None => match wanted.iter().min() {
             Some(name) => return Err(missing(name)),
@@ -83,7 +91,8 @@ pub(crate) fn bind(plan: LogicalPlan, parameters: &Parameters) -> Result<Logical
                 return Err(Error::invalid(format!("{sent} parameters were sent, but the statement uses {used}"))
                     .about(Subject::Parameter));
             }
-            ParamValues::List(values.iter().cloned().map(ScalarAndMetadata::from).collect())
+            let values = values.iter().enumerate().map(|(at, value)| fitted(&format!("${}", at + 1), value));
+            ParamValues::List(values.collect::<Result<_>>()?)
         }
         Parameters::Named(values) => {
             for name in &wanted {
@@ -97,7 +106,8 @@ pub(crate) fn bind(plan: LogicalPlan, parameters: &Parameters) -> Result<Logical
                 ))
                 .about(Subject::Parameter));
             }
-            ParamValues::Map(values.iter().map(|(key, value)| (key.clone(), value.clone().into())).collect())
+            let values = values.iter().map(|(key, value)| Ok((key.clone(), fitted(&format!("${key}"), value)?)));
+            ParamValues::Map(values.collect::<Result<_>>()?)
         }
     };
     Ok(plan.with_param_values(values)?)

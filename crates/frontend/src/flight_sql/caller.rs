@@ -119,7 +119,14 @@ impl Caller {
 /// Whom the credentials of a request stand for.
 pub(crate) async fn principal<T>(gate: &Gate, request: &Request<T>) -> Result<Principal> {
     let peer = request.extensions().get::<Connection>().map(|connection| connection.peer.ip());
-    Ok(gate.principal(request.metadata().as_ref(), peer).await?)
+    let principal = gate.principal(request.metadata().as_ref(), peer).await;
+    Ok(principal.map_err(|error| match (error.kind(), error.subject()) {
+        // This is the code after which drivers ask for other credentials.
+        (ErrorKind::Invalid, Some(Subject::Credentials)) => {
+            Error::new(ErrorKind::Unauthenticated, error.message()).about(Subject::Credentials)
+        }
+        _ => error,
+    })?)
 }
 
 /// A session that a client believes in and that is gone: it has to log in again.

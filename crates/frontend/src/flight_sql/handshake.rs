@@ -13,7 +13,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::caller::{self, Caller};
 use super::door::Door;
 use super::failure::Result;
-use crate::gate::{Credentials, credentials};
+use crate::gate::Credentials;
 use crate::listen::Connection;
 
 pub(crate) type Answers = BoxStream<'static, std::result::Result<HandshakeResponse, Status>>;
@@ -22,14 +22,13 @@ pub(crate) async fn answer(
     door: &Door,
     mut request: Request<Streaming<HandshakeRequest>>,
 ) -> Result<Response<Answers>> {
-    let shown = credentials(request.metadata().as_ref())?;
-    let principal = match shown {
-        Credentials::Absent => {
-            let first = request.get_mut().next().await.transpose()?;
-            let peer = request.extensions().get::<Connection>().map(|connection| connection.peer.ip());
-            door.gate.check(in_payload(first), peer).await?
-        }
-        Credentials::Basic { .. } | Credentials::Bearer(_) => caller::principal(&door.gate, &request).await?,
+    let in_header = request.metadata().contains_key("authorization");
+    let principal = if in_header {
+        caller::principal(&door.gate, &request).await?
+    } else {
+        let first = request.get_mut().next().await.transpose()?;
+        let peer = request.extensions().get::<Connection>().map(|connection| connection.peer.ip());
+        door.gate.check(in_payload(first), peer).await?
     };
     let mut caller = Caller::new(door, principal, &request);
     caller.keep_session(door)?;

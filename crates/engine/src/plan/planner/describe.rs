@@ -42,7 +42,9 @@ impl Planner {
                     let prepared = self.statement.session.prepared(&name)?;
                     let values = constants(&self.statement, values, &prepared)?;
                     let parsed = Parsed::Sql(Box::new(SqlStatement::Statement(prepared.statement)));
-                    self.describe(parsed, &values, depth + 1).await.map_err(Error::elsewhere)
+                    let described = self.describe(parsed, &values, depth + 1).await.map_err(Error::elsewhere)?;
+                    // It has its values.
+                    Ok(Description { parameters: Vec::new(), ..described })
                 }
                 Way::Plan(statement) => self.describe_plan(*statement, values).await,
             }

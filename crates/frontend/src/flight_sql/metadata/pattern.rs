@@ -79,7 +79,7 @@ mod tests {
             ("%", "anything", true),
             ("o%s", "orders", true),
             ("o%s", "orders2", false),
-            ("%e%e%", "lineitem", false),
+            ("%e%e%e%", "lineitem", false),
             ("%i%e%m", "lineitem", true),
             ("t_x", "t_x", true),
             ("t_x", "tax", true),

@@ -95,7 +95,7 @@ async fn a_client_without_credentials_is_told_how_to_show_them() {
         assert_eq!(challenges, [r#"Basic realm="tidemill", charset="UTF-8""#, "Bearer"]);
         assert!(!body.contains("s3cret"));
     }
-    for malformed in ["Basic", "Basic !!!", "Basic YWJj"] {
+    for malformed in ["Basic", "Basic !!!", "Basic /w"] {
         assert_eq!(ask(&app, "/me", Some(malformed)).await.0, StatusCode::BAD_REQUEST, "{malformed}");
     }
     assert_eq!(ask(&app, "/livez", None).await.0, StatusCode::OK);
