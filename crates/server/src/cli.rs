@@ -68,12 +68,40 @@ fn run_config(command: &config::ConfigCommand) -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // Without standard error there is nobody to tell.
-            let _ = writeln!(io::stderr(), "error: {error:#}");
+            let _ = writeln!(io::stderr(), "error: {}", told(&error));
             ExitCode::from(if error.is::<crate::config::Problems>() { config::EXIT_BAD_CONFIG } else { 1 })
         }
     }
 }
 
+/// An error with its causes, except for those that it names already.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let plain = || Err::<(), _>(anyhow::anyhow!("disk full"));
+        let text = |message: &'static str| told(&plain().context(message).unwrap_err());
+        assert_eq!(text("cannot write"), "cannot write: disk full");
+        assert_eq!(text("cannot write: disk full"), "cannot write: disk full");
+    }
 }

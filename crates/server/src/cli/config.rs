@@ -33,7 +33,7 @@ impl ConfigArgs {
             sources = sources.flag("--data-dir", "server.data_dir", data_dir);
         }
         for (key, value) in &self.set {
-            sources = sources.flag(format!("--set {key}"), key, value);
+            sources = sources.flag("--set", key, value);
         }
         sources
     }
@@ -201,7 +201,7 @@ mod tests {
         let from = set(&["memory.limit=4GiB", "settings.time_zone=UTC"]);
         let (code, shown) = run(&ConfigCommand::Show { defaults: false, from }, "");
         assert_eq!(code, 0);
-        assert!(shown.contains("limit = \"4GiB\"  # flag --set memory.limit\n"), "{shown}");
+        assert!(shown.contains("limit = \"4GiB\"  # flag --set\n"), "{shown}");
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), shown).unwrap();
         let from = ConfigArgs { config: Some(file.path().to_owned()), ..ConfigArgs::default() };

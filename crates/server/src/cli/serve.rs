@@ -51,7 +51,7 @@ pub async fn run(arguments: ServeArgs) -> ExitCode {
     match serve(config).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            report(&format!("error: {error:#}"));
+            report(&format!("error: {}", super::told(&error)));
             ExitCode::FAILURE
         }
     }
