@@ -15,4 +15,5 @@ pub use registry::Sessions;
 pub(crate) use resolved::Resolved;
 pub use session::Session;
 pub(crate) use settings::Settings;
+pub use settings::setting_names;
 pub(crate) use statement::Statement;

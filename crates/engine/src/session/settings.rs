@@ -172,6 +172,11 @@ impl Settings {
     }
 }
 
+/// The names of all settings.
+pub fn setting_names() -> impl Iterator<Item = &'static str> {
+    SETTINGS.iter().map(|setting| setting.name).chain(engine_option::names())
+}
+
 /// The setting's own name for what the client wrote, in any case and by any alias.
 fn canonical(name: &str) -> Result<String> {
     let wanted = name.trim().to_ascii_lowercase();
@@ -183,9 +188,8 @@ fn canonical(name: &str) -> Result<String> {
     if engine_option::names().any(|option| option == wanted) {
         return Ok(wanted);
     }
-    let known = SETTINGS.iter().map(|setting| setting.name).chain(engine_option::names());
     Err(Error::not_found(Subject::Setting, format!("setting '{name}' not found"))
-        .suggest(closest(&wanted, known))
+        .suggest(closest(&wanted, setting_names()))
         .hint("SHOW ALL lists all settings"))
 }
 

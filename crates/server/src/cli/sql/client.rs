@@ -19,8 +19,28 @@ pub(crate) trait Client: Send + Sync {
     /// How far the statement that runs is, if the engine knows.
     fn progress(&self) -> BoxFuture<'_, Option<Progress>>;
 
+    /// Names that the engine knows; `None` when it does not say. Asked of the catalog, not by a query: history is the user's.
+    fn names<'a>(&'a self, listing: Listing<'a>) -> BoxFuture<'a, Option<Vec<String>>>;
+
     /// Ends the session.
     fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// What there are names of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Listing<'a> {
+    /// Catalogs.
+    Catalogs,
+    /// The schemas of a catalog.
+    Schemas { catalog: &'a str },
+    /// The tables and views of a schema.
+    Tables { catalog: &'a str, schema: &'a str },
+    /// The columns of a table, in order.
+    Columns { catalog: &'a str, schema: &'a str, table: &'a str },
+    /// The temporary views of the session.
+    TemporaryViews,
+    /// Functions.
+    Functions,
 }
 
 /// The result of a statement, as it arrives. Without columns, the statement returns no rows at all.

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tidemill_engine::auth::{Principal, Role};
 use tidemill_engine::{Engine, Error, Origin, QueryId, QueryRequest, Session};
 
-use super::client::{Answer, Client, Progress};
+use super::client::{Answer, Client, Listing, Progress};
 use super::failure::{Failure, Fault, Place};
 use crate::app::open_engine;
 use crate::cli::config::ConfigArgs;
@@ -55,6 +55,24 @@ impl Embedded {
         let stream = self.session.query(request).await?;
         Ok(Answer { schema: stream.schema(), batches: stream.map_err(Failure::from).boxed() })
     }
+
+    async fn list(&self, listing: Listing<'_>) -> Option<Vec<String>> {
+        let (catalogs, principal) = (self.engine.catalogs(), self.session.principal());
+        Some(match listing {
+            Listing::Catalogs => catalogs.catalog_names(principal),
+            Listing::Schemas { catalog } => catalogs.schema_names(principal, catalog).ok()?,
+            Listing::Tables { catalog, schema } => {
+                let tables = catalogs.tables(principal, catalog, schema).await.ok()?;
+                tables.into_iter().map(|table| table.name).collect()
+            }
+            Listing::Columns { catalog, schema, table } => {
+                let table = self.session.table_detail(catalog, schema, table).await.ok()?;
+                table.columns.into_iter().map(|column| column.name).collect()
+            }
+            Listing::TemporaryViews => self.session.info().temporary_views,
+            Listing::Functions => self.engine.functions().into_iter().map(|function| function.name).collect(),
+        })
+    }
 }
 
 impl Client for Embedded {
@@ -85,6 +103,10 @@ impl Client for Embedded {
             }
         });
         Box::pin(std::future::ready(progress))
+    }
+
+    fn names<'a>(&'a self, listing: Listing<'a>) -> BoxFuture<'a, Option<Vec<String>>> {
+        Box::pin(self.list(listing))
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

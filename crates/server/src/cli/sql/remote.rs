@@ -9,12 +9,13 @@ use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use tidemill_engine::QueryId;
 use tidemill_engine::auth::Secret;
 use url::{Host, Url};
 
-use super::client::{Answer, Client, Progress};
+use super::client::{Answer, Client, Listing, Progress};
 use super::failure::{Failure, Fault};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -149,8 +150,30 @@ impl Remote {
     }
 
     fn query_document(&self, id: QueryId) -> impl Future<Output = Option<QueryDocument>> + Send + use<> {
-        let request = self.request(Method::GET, &["queries", &id.to_string()]).timeout(CONTROL_TIMEOUT);
+        self.document(&["queries", &id.to_string()])
+    }
+
+    /// What the server says at this path, if it does.
+    fn document<T: DeserializeOwned>(&self, path: &[&str]) -> impl Future<Output = Option<T>> + Send + use<T> {
+        let request = self.request(Method::GET, path).timeout(CONTROL_TIMEOUT);
         async move { request.send().await.ok()?.error_for_status().ok()?.json().await.ok() }
+    }
+
+    async fn list(&self, listing: Listing<'_>) -> Option<Vec<String>> {
+        let session = self.session.lock().clone();
+        let (path, member): (Vec<&str>, &str) = match listing {
+            Listing::Catalogs => (vec!["catalogs"], "catalogs"),
+            Listing::Schemas { catalog } => (vec!["catalogs", catalog, "schemas"], "schemas"),
+            Listing::Tables { catalog, schema } => (vec!["catalogs", catalog, "schemas", schema, "tables"], "tables"),
+            Listing::Columns { catalog, schema, table } => {
+                (vec!["catalogs", catalog, "schemas", schema, "tables", table], "columns")
+            }
+            Listing::TemporaryViews => (vec!["sessions", session.as_deref()?], "temporary_views"),
+            Listing::Functions => (vec!["functions"], "functions"),
+        };
+        let document: serde_json::Value = self.document(&path).await?;
+        let name = |item: &serde_json::Value| item.as_str().or_else(|| item.get("name")?.as_str()).map(str::to_owned);
+        Some(document.get(member)?.as_array()?.iter().filter_map(name).collect())
     }
 }
 
@@ -174,6 +197,10 @@ impl Client for Remote {
             let running = *self.running.lock();
             self.query_document(running?).await?.progress
         })
+    }
+
+    fn names<'a>(&'a self, listing: Listing<'a>) -> BoxFuture<'a, Option<Vec<String>>> {
+        Box::pin(self.list(listing))
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -12,7 +12,7 @@ use rustyline::config::{Builder, CompletionType};
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 
-use super::client::Client;
+use super::client::{Client, Listing};
 use super::failure::Failure;
 use super::output::{Output, Style};
 use super::runner::{Runner, say};
@@ -51,6 +51,9 @@ impl Shell {
                     runner.forget_interrupts();
                     if step(runner, &text).await.is_break() {
                         return Ok(());
+                    }
+                    if let Some(prompt) = self.0.helper() {
+                        prompt.forget();
                     }
                 }
                 Err(ReadlineError::Interrupted) => {}
@@ -128,6 +131,10 @@ async fn obey(runner: &mut Runner, command: Command<'_>) -> Result<(), Failure> 
         Command::Include(path) => {
             let _ = runner.script(&super::read_script(Path::new(path))?).await;
         }
+        Command::Use { catalog, schema } => {
+            check_place(runner, catalog, schema).await?;
+            let _ = runner.script(&commands::use_place(catalog, schema)).await;
+        }
         Command::Help => say(&commands::help()),
         Command::Timing(flag) => {
             runner.timing = flag.apply(runner.timing);
@@ -156,6 +163,22 @@ async fn obey(runner: &mut Runner, command: Command<'_>) -> Result<(), Failure> 
             std::mem::replace(&mut runner.output, next).close()?;
         }
         Command::Quit => {}
+    }
+    Ok(())
+}
+
+/// Settings take any name, for what will be there later; a typing error should be told now.
+async fn check_place(runner: &Runner, catalog: &str, schema: Option<&str>) -> Result<(), Failure> {
+    let missing =
+        |known: Option<Vec<String>>, name: &str| known.is_some_and(|known| !known.iter().any(|at| at == name));
+    if missing(runner.client.names(Listing::Catalogs).await, catalog) {
+        return Err(Failure::Usage(format!("catalog '{catalog}' not found; \\l lists the catalogs")));
+    }
+    if let Some(schema) = schema
+        && missing(runner.client.names(Listing::Schemas { catalog }).await, schema)
+    {
+        let hint = format!("\\dn {catalog} lists the schemas");
+        return Err(Failure::Usage(format!("schema '{schema}' not found in catalog '{catalog}'; {hint}")));
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use futures::stream::{self, StreamExt};
 use parking_lot::Mutex;
 
 use super::*;
-use crate::cli::sql::client::Progress;
+use crate::cli::sql::client::{Listing, Progress};
 use crate::cli::sql::failure::Fault;
 
 /// Answers `nothing`, `rows`, `half` (fails after its first rows), `hang` (for ever) and refuses the rest.
@@ -59,6 +59,10 @@ impl Client for Fake {
     }
 
     fn progress(&self) -> BoxFuture<'_, Option<Progress>> {
+        Box::pin(std::future::ready(None))
+    }
+
+    fn names<'a>(&'a self, _listing: Listing<'a>) -> BoxFuture<'a, Option<Vec<String>>> {
         Box::pin(std::future::ready(None))
     }
 

@@ -9,6 +9,7 @@ enum Action {
     /// Runs SQL: the text at the index of the number of arguments. `$1` is the first argument as it is, `'$1'` as a
     /// string literal.
     Sql(&'static [&'static str]),
+    Use,
     Help,
     Quit,
     Timing,
@@ -29,7 +30,7 @@ const fn row(name: &'static str, argument: &'static str, help: &'static str, act
     Row { name, argument, help, action }
 }
 
-const USE: &[&str] = &["SHOW catalog; SHOW schema", "SET catalog = '$1'", "SET catalog = '$1'; SET schema = '$2'"];
+const USE: [&str; 2] = ["SET catalog = '$1'", "SET catalog = '$1'; SET schema = '$2'"];
 const QUERIES: &str = "SELECT id, state, principal, sql FROM system.queries \
      WHERE state NOT IN ('finished', 'failed', 'cancelled') ORDER BY id";
 
@@ -42,7 +43,7 @@ const ROWS: &[Row] = &[
     row("\\dn", "[CATALOG]", "list schemas", Action::Sql(&["SHOW SCHEMAS", "SHOW SCHEMAS FROM $1"])),
     row("\\l", "", "list catalogs", Action::Sql(&["SHOW CATALOGS"])),
     row("\\df", "[PATTERN]", "list functions", Action::Sql(&["SHOW FUNCTIONS", "SHOW FUNCTIONS LIKE '$1'"])),
-    row("\\c", "CATALOG[.SCHEMA]", "use another catalog or schema", Action::Sql(USE)),
+    row("\\c", "[CATALOG[.SCHEMA]]", "show or change the catalog and schema of plain names", Action::Use),
     row("\\set", "[NAME] [VALUE]", "show or change settings", Action::Sql(&["SHOW ALL", "SHOW $1", "SET $1 = '$2'"])),
     row("\\queries", "", "list the queries that have not ended", Action::Sql(&[QUERIES])),
     row("\\timing", "[on|off]", "show how long statements take", Action::Timing),
@@ -57,6 +58,11 @@ const ROWS: &[Row] = &[
 pub(super) enum Command<'a> {
     /// Run this SQL.
     Run(String),
+    /// Resolve names here from now on.
+    Use {
+        catalog: &'a str,
+        schema: Option<&'a str>,
+    },
     Help,
     Quit,
     Timing(Flag),
@@ -93,6 +99,11 @@ impl<'a> Command<'a> {
                 let arguments = arguments(rest, row);
                 Self::Run(fill(texts.get(arguments.len()).ok_or_else(usage)?, &arguments))
             }
+            Action::Use => match *arguments(rest, row) {
+                [] => Self::Run("SHOW catalog; SHOW schema".to_owned()),
+                [catalog] => Self::Use { catalog: bare(catalog), schema: None },
+                [catalog, schema, ..] => Self::Use { catalog: bare(catalog), schema: Some(bare(schema)) },
+            },
             Action::Help => Self::Help,
             Action::Quit => Self::Quit,
             Action::Timing => Self::Timing(Flag::parse(rest).ok_or_else(usage)?),
@@ -115,11 +126,23 @@ fn arguments<'a>(rest: &'a str, row: &Row) -> Vec<&'a str> {
 fn fill(text: &str, arguments: &[&str]) -> String {
     let mut sql = text.to_owned();
     for (index, argument) in arguments.iter().enumerate() {
-        let bare = argument.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')).unwrap_or(argument);
-        sql = sql.replace(&format!("'${}'", index + 1), &format!("'{}'", bare.replace('\'', "''")));
+        sql = sql.replace(&format!("'${}'", index + 1), &format!("'{}'", bare(argument).replace('\'', "''")));
         sql = sql.replace(&format!("${}", index + 1), argument);
     }
     sql
+}
+
+/// The argument without quotes around it.
+fn bare(argument: &str) -> &str {
+    argument.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')).unwrap_or(argument)
+}
+
+/// The SQL that makes names resolve there.
+pub(super) fn use_place(catalog: &str, schema: Option<&str>) -> String {
+    match schema {
+        None => fill(USE[0], &[catalog]),
+        Some(schema) => fill(USE[1], &[catalog, schema]),
+    }
 }
 
 impl Flag {
@@ -165,9 +188,12 @@ mod tests {
         assert_eq!(sql("\\d"), "SHOW TABLES");
         assert_eq!(sql("\\d demo.public.orders ;"), "DESCRIBE demo.public.orders");
         assert_eq!(sql("\\df it's%"), "SHOW FUNCTIONS LIKE 'it''s%'");
-        assert_eq!(sql("\\c demo.public"), "SET catalog = 'demo'; SET schema = 'public'");
-        assert_eq!(sql("\\c demo public"), "SET catalog = 'demo'; SET schema = 'public'");
-        assert_eq!(sql("\\c demo"), "SET catalog = 'demo'");
+        assert_eq!(sql("\\c"), "SHOW catalog; SHOW schema");
+        for line in ["\\c demo.public", "\\c demo public", "\\c 'demo'.public;"] {
+            assert_eq!(Command::parse(line), Ok(Command::Use { catalog: "demo", schema: Some("public") }), "{line}");
+        }
+        assert_eq!(use_place("demo", Some("public")), "SET catalog = 'demo'; SET schema = 'public'");
+        assert_eq!(use_place("it's", None), "SET catalog = 'it''s'");
         assert_eq!(sql("\\set time_zone"), "SHOW time_zone");
         assert_eq!(sql("\\set   time_zone  Europe/Berlin"), "SET time_zone = 'Europe/Berlin'");
         assert_eq!(sql("\\set a 'b c'"), "SET a = 'b c'");

@@ -5,6 +5,7 @@ use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Context, Helper};
+use tidemill_engine::session::setting_names;
 
 use super::commands;
 use super::names::Names;
@@ -37,15 +38,20 @@ impl Prompt {
         Self { names }
     }
 
+    /// A statement has run: names may have come and gone.
+    pub(super) fn forget(&self) {
+        self.names.forget();
+    }
+
     /// What may follow a command.
     fn arguments(&self, command: &str) -> Vec<String> {
         match commands::arguments_of(command) {
             Some("[TABLE]") => self.names.tables().to_vec(),
             Some("[SCHEMA]") => self.names.schemas().to_vec(),
             Some("[CATALOG]") => self.names.catalogs().to_vec(),
-            Some("CATALOG[.SCHEMA]") => [&self.names.catalogs()[..], &self.names.schemas()[..]].concat(),
+            Some("[CATALOG[.SCHEMA]]") => [&self.names.catalogs()[..], &self.names.schemas()[..]].concat(),
             Some("[PATTERN]") => self.names.functions().to_vec(),
-            Some("[NAME] [VALUE]") => self.names.settings().to_vec(),
+            Some("[NAME] [VALUE]") => words(setting_names()),
             Some("[on|off]") => words(["on", "off"]),
             Some("FORMAT") => words(["table", "csv", "json", "ndjson", "markdown", "parquet", "arrow"]),
             _ => Vec::new(),
