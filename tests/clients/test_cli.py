@@ -1,14 +1,23 @@
 """`tidemill sql`: embedded and against a server, formats, pipes, exit codes."""
 
+import contextlib
 import io
 import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import termios
+import time
 
 import pandas
 import pyarrow.ipc
 import pyarrow.parquet
 import pytest
 
-from server import run
+from server import binary, clean_environment, run, wait_until
+from test_limits import ENDLESS
 
 SQL = "SELECT 1 AS a, 'x, y' AS b"
 
@@ -105,3 +114,170 @@ def test_config_commands():
     unknown = run("config", "explain", "memory.limt")
     assert unknown.returncode == 2 and b"memory.limit" in unknown.stdout + unknown.stderr
     assert run("config", "show", TIDEMILL__ADMISSION__MAX_RUNNING="3").stdout.count(b"TIDEMILL__ADMISSION__MAX_RUNNING") == 1
+    unset = run("config", "check", TIDEMILL__STORAGE__S3__ACCESS_KEY_ID="env:NO_SUCH_VARIABLE")
+    assert unset.returncode == 2 and unset.stdout.count(b"NO_SUCH_VARIABLE") == 1, unset.stdout
+
+
+@contextlib.contextmanager
+def started(*arguments, **options):
+    """`tidemill sql` that goes on by itself; killed at the end if it is still there."""
+    environment = clean_environment(**options.pop("environment", {}))
+    process = subprocess.Popen([binary(), "sql", *arguments], env=environment, stderr=subprocess.PIPE, **options)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def folders(parent):
+    return sorted(parent.glob("tidemill-sql-*"))
+
+
+def working_in(parent):
+    """Whether an engine has begun to work in the only folder of `parent`."""
+    return [folder for folder in folders(parent) if (folder / "data" / "history.sqlite").exists()]
+
+
+def queries_of(server, text, **filters):
+    listed = server.http.get(server.url("/v1/queries"), params=filters).json()["queries"]
+    return [query for query in listed if text in query["sql"]]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_cancels_the_query_at_the_server(fresh, number):
+    with started("--url", fresh.url(), "-c", ENDLESS) as process:
+        (query,) = wait_until(lambda: queries_of(fresh, ENDLESS, state="running"), what="the query")
+        process.send_signal(number)
+        assert process.wait(30) == 128 + number, process.stderr.read()
+    ended = fresh.wait_for_state(query["id"], "cancelled")
+    assert "by anonymous" in ended["error"]["message"], ended["error"]
+    assert fresh.http.get(fresh.url("/v1/sessions")).json()["sessions"] == []
+
+
+def test_rows_that_nobody_reads_cancel_the_query_at_the_server(fresh):
+    sql = "SELECT value FROM generate_series(1, 100000000) g(value)"
+    with started("--url", fresh.url(), "-c", sql, stdout=subprocess.PIPE) as process:
+        process.stdout.read(1000)
+        process.stdout.close()
+        assert process.wait(30) == 0
+    (query,) = queries_of(fresh, sql)
+    assert "by anonymous" in fresh.wait_for_state(query["id"], "cancelled")["error"]["message"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_nothing_behind(tmp_path, number):
+    target = tmp_path / "out.csv"
+    arguments = ["-c", f"SELECT 1 AS one; {ENDLESS}", "-o", str(target)]
+    with started(*arguments, environment={"TMPDIR": str(tmp_path)}) as process:
+        wait_until(lambda: any(part.read_bytes() for part in tmp_path.glob("out.csv.part-*")), 30, "the first result")
+        assert working_in(tmp_path)
+        process.send_signal(number)
+        assert process.wait(30) == 128 + number, process.stderr.read()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path):
+    environment = {"TMPDIR": str(tmp_path)}
+    with started("-c", ENDLESS, environment=environment) as killed:
+        (left,) = wait_until(lambda: working_in(tmp_path), 30, "the folder")
+        killed.kill()
+        killed.wait()
+    assert left.exists()
+    other = tmp_path / "tidemill-sql-notes"
+    (other / "data").mkdir(parents=True)
+    with started("-c", ENDLESS, environment=environment):
+        wait_until(lambda: not left.exists(), 30, "the sweep")
+        (alive,) = wait_until(lambda: working_in(tmp_path), 30, "the folder of the next")
+        assert run("sql", "-c", "SELECT 1", **environment).returncode == 0
+        assert folders(tmp_path) == sorted([alive, other])
+
+
+class Terminal:
+    """`tidemill sql` at a terminal."""
+
+    def __init__(self, *arguments, **environment):
+        self.keys, terminal = pty.openpty()
+        self.process = subprocess.Popen(
+            [binary(), "sql", *arguments],
+            stdin=terminal, stdout=terminal, stderr=terminal, close_fds=True, start_new_session=True,
+            env=clean_environment(TERM="xterm", **environment),
+        )
+        self.terminal = terminal
+        self.mode = termios.tcgetattr(terminal)
+        self.seen = ""
+
+    def type(self, text):
+        os.write(self.keys, text.encode())
+
+    def expect(self, text, seconds=30):
+        """Reads on until this text appears, and forgets what came before it."""
+        deadline = time.monotonic() + seconds
+        while text not in self.seen:
+            ready, _, _ = select.select([self.keys], [], [], max(deadline - time.monotonic(), 0))
+            assert ready, f"{text!r} did not appear in {self.seen!r}"
+            self.seen += os.read(self.keys, 65536).decode(errors="replace")
+        self.seen = self.seen.split(text, 1)[1]
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        os.close(self.keys)
+        os.close(self.terminal)
+
+
+@pytest.fixture
+def terminal(tmp_path):
+    """Opens terminals that are closed at the end."""
+    opened = []
+
+    def opens(*arguments, **environment):
+        opened.append(Terminal(*arguments, HOME=str(tmp_path), XDG_STATE_HOME="", **environment))
+        opened[-1].expect("tidemill> ")
+        return opened[-1]
+
+    yield opens
+    for shell in opened:
+        shell.close()
+
+
+def test_completion_is_no_query(fresh, terminal):
+    shell = terminal("--url", fresh.url())
+    shell.type("SELECT query_id FROM system.quer\t")
+    shell.expect("system.queries")
+    shell.type("\x03")
+    shell.expect("tidemill> ")
+    shell.type("CREATE TABLE harvest (bushels INT);\n")
+    shell.expect("(ok")
+    shell.type("SELECT 1 FROM harv\t WHERE bush\t > 0;\n")
+    shell.expect("(0 rows")
+    shell.type("\x04")
+    assert shell.process.wait(30) == 0
+    statements = [query["sql"] for query in queries_of(fresh, "")]
+    assert statements == ["SELECT 1 FROM harvest WHERE bushels > 0", "CREATE TABLE harvest (bushels INT)"]
+
+
+def test_ctrl_c_at_a_terminal_ends_the_query_and_not_the_shell(fresh, terminal):
+    shell = terminal("--url", fresh.url())
+    shell.type(f"{ENDLESS};\n")
+    (query,) = wait_until(lambda: queries_of(fresh, ENDLESS, state="running"), what="the query")
+    shell.process.send_signal(signal.SIGINT)
+    shell.expect("cancelled")
+    assert "by anonymous" in fresh.wait_for_state(query["id"], "cancelled")["error"]["message"]
+    shell.type("\\c nowhere\n")
+    shell.expect("catalog 'nowhere' not found")
+    shell.type("SELECT 40 + 2 AS answer;\n")
+    shell.expect("42")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_shell_that_is_told_to_end_leaves_nothing_behind(tmp_path, terminal, number):
+    scratch = tmp_path / "tmp"
+    scratch.mkdir()
+    shell = terminal(TMPDIR=str(scratch))
+    (folder,) = folders(scratch)
+    assert folder.stat().st_mode & 0o077 == 0
+    shell.process.send_signal(number)
+    assert shell.process.wait(30) == 128 + number
+    assert folders(scratch) == []
+    assert termios.tcgetattr(shell.terminal) == shell.mode, "the terminal is as it was"

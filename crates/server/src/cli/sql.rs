@@ -2,11 +2,13 @@
 
 mod client;
 mod embedded;
+mod ending;
 mod failure;
 mod output;
 mod progress;
 mod remote;
 mod runner;
+mod scratch;
 mod script;
 mod shell;
 
@@ -20,6 +22,7 @@ use tidemill_engine::auth::Secret;
 
 use super::config::ConfigArgs;
 use client::Client;
+use ending::Ending;
 use failure::{EXIT_CODES, Failure};
 use output::{Format, Output, Style};
 use remote::{Login, Remote};
@@ -85,35 +88,59 @@ pub async fn run(arguments: SqlArguments) -> ExitCode {
 
 /// Every failure has been explained to the user when this returns.
 async fn execute(arguments: SqlArguments) -> Result<(), Failure> {
-    let prepared = async {
-        let output = open_output(&arguments)?;
-        let input = read_input(&arguments)?;
-        let client = match &arguments.url {
-            Some(url) => Arc::new(Remote::connect(url, login(&arguments)?).await?) as Arc<dyn Client>,
-            None => embedded::open(&arguments.from).await.map_err(|error| Failure::Usage(format!("{error:#}")))?,
-        };
-        Ok((input, output, client))
+    let explain = |failure: &Failure| say(&failure.explain(""));
+    // Waits for whoever writes the script, who may end us in the plain way.
+    let input = read_input(&arguments).inspect_err(explain)?;
+    let ending = Ending::listen();
+    let prepared = tokio::select! {
+        prepared = Box::pin(prepare(&arguments)) => prepared,
+        ended = ending.asked() => Err(ended),
     };
-    let (input, output, client) = prepared.await.inspect_err(|failure: &Failure| say(&failure.explain("")))?;
+    let (output, client) = prepared.inspect_err(explain)?;
 
-    let style = Style { format: arguments.format, expanded: false };
-    let (runner, outcome) = match input {
-        Input::Script(text) => {
-            let mut runner = Runner::new(Arc::clone(&client), output, style);
-            let outcome = runner.script(&text).await;
-            (runner, outcome)
-        }
-        Input::Prompt => {
-            // The shell takes Ctrl-C for itself when it opens: the runner has to come after it.
-            let shell = Shell::open(&client).inspect_err(|failure| say(&failure.explain("")))?;
-            let mut runner = Runner::new(Arc::clone(&client), output, style);
-            let outcome = shell.run(&mut runner).await;
-            (runner, outcome)
+    let outcome = {
+        let mut running = Box::pin(run_input(input, &client, output, arguments.format));
+        tokio::select! {
+            outcome = &mut running => outcome,
+            ended = ending.asked() => {
+                // While its answer is still held, as with Ctrl-C.
+                runner::cancel(&*client).await;
+                explain(&ended);
+                Err(ended)
+            }
         }
     };
     client.close().await;
-    outcome?;
-    runner.finish().inspect_err(|failure| say(&failure.explain("")))
+    outcome?.finish().inspect_err(explain)
+}
+
+/// Where the results go, and who makes them.
+async fn prepare(arguments: &SqlArguments) -> Result<(Output, Arc<dyn Client>), Failure> {
+    let output = open_output(arguments)?;
+    let client = match &arguments.url {
+        Some(url) => Arc::new(Remote::connect(url, login(arguments)?).await?) as Arc<dyn Client>,
+        None => embedded::open(&arguments.from).await.map_err(|error| Failure::Usage(super::told(&error)))?,
+    };
+    Ok((output, client))
+}
+
+/// Runs everything, and returns the runner with what it has not written yet.
+async fn run_input(input: Input, client: &Arc<dyn Client>, output: Output, format: Format) -> Result<Runner, Failure> {
+    let style = Style { format, expanded: false };
+    match input {
+        Input::Script(text) => {
+            let mut runner = Runner::new(Arc::clone(client), output, style);
+            runner.script(&text).await?;
+            Ok(runner)
+        }
+        Input::Prompt => {
+            // The shell takes Ctrl-C for itself when it opens: the runner has to come after it.
+            let shell = Shell::open(client).inspect_err(|failure| say(&failure.explain("")))?;
+            let mut runner = Runner::new(Arc::clone(client), output, style);
+            shell.run(&mut runner).await?;
+            Ok(runner)
+        }
+    }
 }
 
 fn open_output(arguments: &SqlArguments) -> Result<Output, Failure> {

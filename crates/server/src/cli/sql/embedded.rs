@@ -6,12 +6,12 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
 use parking_lot::Mutex;
-use tempfile::TempDir;
 use tidemill_engine::auth::{Principal, Role};
 use tidemill_engine::{Engine, Error, Origin, QueryId, QueryRequest, Session};
 
 use super::client::{Answer, Client, Listing, Progress};
 use super::failure::{Failure, Fault, Place};
+use super::scratch::Scratch;
 use crate::app::open_engine;
 use crate::cli::config::ConfigArgs;
 use crate::config;
@@ -20,8 +20,8 @@ struct Embedded {
     engine: Arc<Engine>,
     session: Arc<Session>,
     running: Mutex<Option<QueryId>>,
-    /// Deleted last, when the engine has let go of it.
-    _scratch: Option<TempDir>,
+    /// Where the engine keeps its data, until it stops.
+    scratch: Mutex<Option<Scratch>>,
 }
 
 /// An engine in this process, and a session of it. Without `--data-dir` it leaves nothing behind, so that it never meets a
@@ -33,16 +33,17 @@ pub(super) async fn open(from: &ConfigArgs) -> anyhow::Result<Arc<dyn Client>> {
     let mut sources = from.sources();
     let scratch = match from.data_dir {
         Some(_) => None,
-        None => Some(tempfile::Builder::new().prefix("tidemill-sql-").tempdir()?),
+        None => Some(Scratch::below(&std::env::temp_dir())?),
     };
     if let Some(scratch) = &scratch {
-        sources = sources.flag("tidemill sql", "server.data_dir", scratch.path().to_string_lossy());
+        scratch.sweep_around();
+        sources = sources.flag("tidemill sql", "server.data_dir", scratch.data_dir().to_string_lossy());
     }
     let config = config::load(&sources)?;
     let engine = open_engine(&config).await?;
     let session = engine.ephemeral_session(Principal::new("local", Role::Admin));
     let running = Mutex::new(None);
-    Ok(Arc::new(Embedded { engine, session, running, _scratch: scratch }))
+    Ok(Arc::new(Embedded { engine, session, running, scratch: Mutex::new(scratch) }))
 }
 
 impl Embedded {
@@ -110,7 +111,10 @@ impl Client for Embedded {
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.engine.shutdown(Duration::ZERO))
+        Box::pin(async {
+            self.engine.shutdown(Duration::ZERO).await;
+            drop(self.scratch.lock().take());
+        })
     }
 }
 

@@ -14,7 +14,9 @@ Exit codes:
   1    a statement failed, or its result could not be written
   2    the command line or the configuration is wrong
   3    the server cannot be reached, or does not let us in
-  130  interrupted by Ctrl-C";
+  129  ended by SIGHUP
+  130  interrupted by Ctrl-C
+  143  ended by SIGTERM";
 
 /// Why no more statements run.
 #[derive(Debug)]
@@ -29,6 +31,8 @@ pub(crate) enum Failure {
     Connection(String),
     /// The user pressed Ctrl-C.
     Interrupted,
+    /// A signal of this number asks the process to end.
+    Ended(u8),
     /// The reader of our output has seen enough, as `head` does.
     ReaderGone,
 }
@@ -66,12 +70,13 @@ impl Failure {
             Self::Usage(_) => 2,
             Self::Connection(_) => 3,
             Self::Interrupted => 130,
+            Self::Ended(signal) => 128 + signal,
         })
     }
 
     /// The message for the user, with the place in `sql` marked where it is known.
     pub(crate) fn explain(&self, sql: &str) -> String {
-        if matches!(self, Self::Interrupted) {
+        if matches!(self, Self::Interrupted | Self::Ended(_)) {
             return self.to_string();
         }
         let mut text = format!("error: {self}");
@@ -94,6 +99,7 @@ impl fmt::Display for Failure {
             Self::Statement(fault) => f.write_str(&fault.detail),
             Self::Output(message) | Self::Usage(message) | Self::Connection(message) => f.write_str(message),
             Self::Interrupted => f.write_str("cancelled"),
+            Self::Ended(_) => f.write_str("ended by a signal"),
             Self::ReaderGone => f.write_str("the reader of the output has gone"),
         }
     }

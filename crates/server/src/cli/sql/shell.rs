@@ -3,6 +3,7 @@
 mod commands;
 mod names;
 mod prompt;
+mod terminal;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use super::client::{Client, Listing};
 use super::failure::Failure;
 use super::output::{Output, Style};
 use super::runner::{Runner, say};
+use crate::cli::STACK_BYTES;
 use commands::{Command, Flag};
 use names::Names;
 use prompt::Prompt;
@@ -35,24 +37,27 @@ impl Shell {
         editor(names).map(Self).map_err(broken)
     }
 
-    /// Reads and runs statements and commands until the user leaves. Needs tokio's multi-threaded runtime.
-    pub(super) async fn run(mut self, runner: &mut Runner) -> Result<(), Failure> {
+    /// Reads and runs statements and commands until the user leaves.
+    pub(super) async fn run(self, runner: &mut Runner) -> Result<(), Failure> {
+        let Self(mut editor) = self;
         let history = history_file();
         if let Some(path) = &history {
             // No history yet is how every history begins.
-            let _ = self.0.load_history(path);
+            let _ = editor.load_history(path);
         }
         say("Statements end with a semicolon. \\? lists the commands, \\q or Ctrl-D leaves.");
         loop {
-            match tokio::task::block_in_place(|| self.0.readline(PROMPT)) {
+            let line;
+            (editor, line) = read(editor).await?;
+            match line {
                 Ok(text) if text.trim().is_empty() => {}
                 Ok(text) => {
-                    remember(&mut self.0, &text, history.as_deref());
+                    remember(&mut editor, &text, history.as_deref());
                     runner.forget_interrupts();
                     if step(runner, &text).await.is_break() {
                         return Ok(());
                     }
-                    if let Some(prompt) = self.0.helper() {
+                    if let Some(prompt) = editor.helper() {
                         prompt.forget();
                     }
                 }
@@ -66,6 +71,21 @@ impl Shell {
             }
         }
     }
+}
+
+/// Reads on a thread of its own: that can be left behind when a signal ends us.
+async fn read(mut editor: Editor) -> Result<(Editor, rustyline::Result<String>), Failure> {
+    let mode = terminal::Mode::saved();
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    let reading = move || {
+        let line = editor.readline(PROMPT);
+        // Nobody waits for a line any more when we end.
+        let _ = sender.send((editor, line));
+    };
+    std::thread::Builder::new().stack_size(STACK_BYTES).spawn(reading).map_err(|error| broken(error.into()))?;
+    let read = receiver.await;
+    mode.forget();
+    read.map_err(|_| Failure::Output("the line editor broke".to_owned()))
 }
 
 fn broken(error: ReadlineError) -> Failure {
