@@ -251,6 +251,7 @@ def test_completion_is_no_query(fresh, terminal):
     shell.expect("(ok")
     shell.type("SELECT 1 FROM harv\t WHERE bush\t > 0;\n")
     shell.expect("(0 rows")
+    shell.expect("tidemill> ")
     shell.type("\x04")
     assert shell.process.wait(30) == 0
     statements = [query["sql"] for query in queries_of(fresh, "")]
