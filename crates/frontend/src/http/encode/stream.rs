@@ -37,7 +37,7 @@ pub enum Outcome {
     /// Every row was encoded.
     Finished(Summary),
     /// It broke off.
-    Failed(Problem),
+    Failed(Box<Problem>),
 }
 
 /// The bytes of a response. An error item means that the body must break off without a clean end.
@@ -230,7 +230,7 @@ where
         let mut page = self.page.lock();
         let Page { encoder, out } = &mut *page;
         let told = encoder.fail(&problem, out).unwrap_or(Failure::Abort);
-        let _ = self.outcome.set(Outcome::Failed(problem));
+        let _ = self.outcome.set(Outcome::Failed(Box::new(problem)));
         match told {
             Failure::Told => Ok(()),
             Failure::Abort => Err(io::Error::other(error)),

@@ -49,7 +49,7 @@ pub(super) async fn of_table(
     let unreadable = |_| fail(Error::internal("a sample could not be encoded").of_query(id));
     let chunks: Vec<_> = encoded.try_collect().await.map_err(unreadable)?;
     if let Some(Outcome::Failed(problem)) = outcome.get() {
-        return Err(problem.clone());
+        return Err(Problem::clone(problem));
     }
     let document = serde_json::from_slice::<ResultDocument>(&chunks.concat());
     document
