@@ -48,7 +48,8 @@ fn wire_field(field: &FieldRef, views: bool) -> FieldRef {
     Arc::new(Field::new(field.name(), data_type, true).with_metadata(field.metadata().clone()))
 }
 
-fn wire_type(data_type: &DataType, views: bool) -> DataType {
+/// The type on the wire of what has this type.
+pub(crate) fn wire_type(data_type: &DataType, views: bool) -> DataType {
     // Inside a map, Arrow demands keys and entries that are not null.
     let nested = |field: &FieldRef| {
         let inner = wire_type(field.data_type(), views);

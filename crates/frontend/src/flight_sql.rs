@@ -6,7 +6,9 @@
 //! stands for lives in `statements`. The protocol: <https://arrow.apache.org/docs/format/FlightSql.html>.
 
 mod actions;
+mod bound;
 mod caller;
+mod decode;
 mod describe;
 mod door;
 mod encode;

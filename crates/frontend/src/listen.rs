@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 mod activity;
 mod connection;
+mod patience;
 mod peers;
 #[cfg(test)]
 mod tests;

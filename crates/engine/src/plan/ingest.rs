@@ -25,10 +25,11 @@ const ROWS: &str = "sent";
 
 /// The statement that takes the rows, and the table that its `FROM` names.
 pub(super) async fn statement(statement: &Statement, ingest: &Arc<Ingest>) -> Result<(SqlStatement, NamedTables)> {
-    let target = &ingest.target;
+    let name = full_name(statement, ingest);
+    let target = [&name.catalog, &name.schema, &name.table].map(|part| quoted(part)).join(".");
     let columns = columns(ingest)?;
     let query = format!("SELECT {columns} FROM \"{READ_SCHEMA}\".\"{ROWS}\"");
-    let text = match (exists(statement, ingest).await?, ingest.if_exists, ingest.if_missing) {
+    let text = match (exists(statement, &name).await?, ingest.if_exists, ingest.if_missing) {
         (true, IfPresent::Append, _) => format!("INSERT INTO {target} ({columns}) {query}"),
         (true, IfPresent::Replace, _) => format!("CREATE OR REPLACE TABLE {target} AS {query}"),
         // The creation finds out again, and says so.
@@ -44,15 +45,23 @@ pub(super) async fn statement(statement: &Statement, ingest: &Arc<Ingest>) -> Re
     Ok((*sql, NamedTables::from([(ROWS.to_owned(), table)])))
 }
 
-async fn exists(statement: &Statement, ingest: &Ingest) -> Result<bool> {
+/// The table's full name: what the client left out is the session's.
+fn full_name(statement: &Statement, ingest: &Ingest) -> ResolvedTableReference {
     let target = &ingest.target;
-    let name = ResolvedTableReference {
+    ResolvedTableReference {
         catalog: target.catalog.as_deref().unwrap_or(&statement.settings.catalog).into(),
         schema: target.schema.as_deref().unwrap_or(&statement.settings.schema).into(),
         table: target.table.as_str().into(),
-    };
+    }
+}
+
+async fn exists(statement: &Statement, name: &ResolvedTableReference) -> Result<bool> {
     let catalogs = SessionCatalogs::new(statement.scope(NamedTables::new()));
-    Ok(catalogs.table_type(&name).await?.is_some())
+    Ok(catalogs.table_type(name).await?.is_some())
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 fn columns(ingest: &Ingest) -> Result<String> {
@@ -60,7 +69,7 @@ fn columns(ingest: &Ingest) -> Result<String> {
     if names.is_empty() {
         return Err(Error::invalid(format!("the rows for table {} have no columns", ingest.target)));
     }
-    Ok(names.iter().map(|name| format!("\"{}\"", name.replace('"', "\"\""))).collect::<Vec<_>>().join(", "))
+    Ok(names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", "))
 }
 
 /// The client's stream, as the one partition of a table.

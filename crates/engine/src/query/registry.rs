@@ -51,6 +51,11 @@ impl Queries {
         *self.limits.write() = limits;
     }
 
+    /// Whether a statement that is only looked at is within the limits.
+    pub(crate) fn check(&self, request: &QueryRequest) -> Result<()> {
+        check(request, &self.limits.read())
+    }
+
     /// The first moment of a query's life: it gets its id, its handle and its row in history.
     pub(crate) fn receive(self: &Arc<Self>, session: &Arc<Session>, request: QueryRequest) -> Result<Query<Received>> {
         if self.closed() {

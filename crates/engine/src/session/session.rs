@@ -69,6 +69,7 @@ impl Session {
 
     /// Plans one statement without running it: what it would answer, touch and need.
     pub async fn validate(self: &Arc<Self>, request: &QueryRequest) -> Result<Validation> {
+        self.engine.queries().check(request)?;
         let settings = self.settings_for(request)?;
         self.touch();
         crate::plan::validate(Statement::new(Arc::clone(self), settings), request).await
@@ -79,6 +80,7 @@ impl Session {
     /// # Errors
     /// As those of planning and of the policy.
     pub async fn describe(self: &Arc<Self>, request: &QueryRequest) -> Result<Description> {
+        self.engine.queries().check(request)?;
         let settings = self.settings_for(request)?;
         self.touch();
         crate::plan::describe(Statement::new(Arc::clone(self), settings), request).await

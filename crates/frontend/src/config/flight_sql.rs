@@ -26,6 +26,8 @@ pub struct FlightSqlConfig {
     pub prepared_idle_timeout: Span,
     /// Memory of the parameters that are bound to one statement.
     pub max_bound_bytes: ByteSize,
+    /// Memory of the parameters that are bound to all statements.
+    pub max_bound_bytes_in_all: ByteSize,
     /// Results are cut into messages of about this size.
     pub target_message_bytes: ByteSize,
     /// The largest message that is sent: a single row that takes more is an error.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tidemill_engine::Engine;
 
+use super::bound::Account;
 use super::prepared::PreparedStatements;
 use super::statements::Statements;
 use super::ticket::Key;
@@ -22,14 +23,17 @@ pub(crate) struct Inner {
     /// Signs tickets and session tokens.
     pub(crate) key: Key,
     pub(crate) statements: Statements,
+    /// What bound parameters take.
+    pub(crate) bound: Account,
     pub(crate) prepared: PreparedStatements,
 }
 
 impl Door {
     pub(crate) fn new(engine: Arc<Engine>, gate: Gate, config: Arc<FlightSqlConfig>) -> Self {
         let statements = Statements::new(Arc::clone(&config));
+        let bound = Account::new(&config);
         let prepared = PreparedStatements::new(Arc::clone(&config));
-        Self(Arc::new(Inner { engine, gate, config, key: Key::random(), statements, prepared }))
+        Self(Arc::new(Inner { engine, gate, config, key: Key::random(), statements, bound, prepared }))
     }
 }
 

@@ -3,13 +3,13 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use arrow::ipc::CompressionType;
 use arrow::ipc::writer::IpcWriteOptions;
 use arrow_flight::FlightData;
 use arrow_flight::encode::{DictionaryHandling, FlightDataEncoder, FlightDataEncoderBuilder};
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt, TryStreamExt};
 use tidemill_engine::units::ByteSize;
 use tidemill_engine::{Error, ErrorKind, Session, Subject};
@@ -58,6 +58,8 @@ impl Encoding {
         rows: impl Stream<Item = Result<RecordBatch, E>> + Send + 'static,
         schema: SchemaRef,
     ) -> Messages {
+        let target = self.target_bytes;
+        let rows = rows.map_ok(move |batch| stream::iter(pieces(batch, target).into_iter().map(Ok))).try_flatten();
         let encoder = FlightDataEncoderBuilder::new()
             .with_options(self.options)
             .with_max_flight_data_size(self.target_bytes)
@@ -67,6 +69,25 @@ impl Encoding {
             .build(rows.map_err(|error| error.into().into()));
         Bounded { encoder, max_bytes: self.max_bytes }.boxed()
     }
+}
+
+/// The batch in pieces of about this size, or of one row. The encoder cuts by the mean size of a row, which says little where rows
+/// differ much.
+fn pieces(batch: RecordBatch, target: usize) -> Vec<RecordBatch> {
+    // The buffers may be shared with other batches: this is the upper bound, and cheap.
+    if batch.num_rows() <= 1 || batch.get_array_memory_size() <= target || bytes_of(&batch) <= target {
+        return vec![batch];
+    }
+    let half = batch.num_rows() / 2;
+    let mut first = pieces(batch.slice(0, half), target);
+    first.extend(pieces(batch.slice(half, batch.num_rows() - half), target));
+    first
+}
+
+/// The bytes of the rows themselves.
+fn bytes_of(batch: &RecordBatch) -> usize {
+    let columns = batch.columns().iter();
+    columns.map(|column| column.to_data().get_slice_memory_size().unwrap_or_default()).sum()
 }
 
 /// Ends with an error where a message is larger than clients take.

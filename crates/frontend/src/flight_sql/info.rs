@@ -11,6 +11,7 @@ use prost::Message;
 use tidemill_engine::{Description, Error, QueryId, QueryRequest, Session, Subject};
 use tonic::{Request, Response};
 
+use super::bound::Bound;
 use super::caller::Caller;
 use super::describe::schema_message;
 use super::door::Door;
@@ -103,7 +104,7 @@ async fn of_text(door: &Door, caller: &mut Caller, query: &CommandStatementQuery
     if description.changes_session {
         caller.keep_session(door)?;
     }
-    let work = Work { request, rows: Vec::new() };
+    let work = Work { request, rows: Bound::default() };
     Ok(statement(door, Arc::clone(caller.session()), work, description.schema, description.effects))
 }
 

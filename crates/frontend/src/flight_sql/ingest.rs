@@ -3,22 +3,18 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow_flight::decode::FlightRecordBatchStream;
 use arrow_flight::sql::{CommandStatementIngest, TableDefinitionOptions, TableExistsOption, TableNotExistOption};
 use futures::{StreamExt, TryStreamExt, stream};
 use tidemill_engine::request::{IfMissing, IfPresent, Ingest, IngestTarget};
 use tidemill_engine::{Error, ErrorKind, QueryRequest, Source};
 
 use super::caller::Caller;
+use super::decode::Batches;
 use super::failure::{Failure, Result};
 use super::info::no_transaction;
 
 /// Takes the rows, and counts them.
-pub(crate) async fn run(
-    caller: &Caller,
-    command: &CommandStatementIngest,
-    mut batches: FlightRecordBatchStream,
-) -> Result<i64> {
+pub(crate) async fn run(caller: &Caller, command: &CommandStatementIngest, mut batches: Batches) -> Result<i64> {
     no_transaction(command.transaction_id.as_ref())?;
     if command.temporary {
         return Err(Failure::unsupported("temporary tables are not supported; a table lives until it is dropped"));
@@ -30,10 +26,14 @@ pub(crate) async fn run(
         table: command.table.clone(),
     };
     // The schema comes before the first batch, and alone if there is none.
-    let first = batches.next().await.transpose()?;
+    let first = batches.next().await?;
     let schema = batches.schema().map(Arc::clone);
     let schema = schema.ok_or_else(|| Failure::malformed("the rows have no schema"))?;
-    let rows = stream::iter(first.map(Ok)).chain(batches.map_err(|error| broken(Failure::from(error)))).boxed();
+    let rest = stream::try_unfold(batches, |mut batches| async move {
+        let next = batches.next().await.map_err(broken)?;
+        Ok(next.map(|batch| (batch, batches)))
+    });
+    let rows = stream::iter(first.map(Ok)).chain(rest).boxed();
     let ingest = Arc::new(Ingest::new(target, if_missing, if_exists, schema, rows));
     let request = QueryRequest { source: Source::Ingest(Arc::clone(&ingest)), ..caller.request("") };
     let stream = caller.session().query(request).await?;

@@ -67,10 +67,12 @@ async fn progress(door: &Door, statement: &Statement, patience: Duration) -> Res
     }
     let expires_at = statement.expires_at();
     let ticket = ticket::Ticket { statement: statement.id.as_uuid(), share: 0, shares: 1, expires_at };
-    let command = info::as_command(door.key.seal(ticket, &statement.principal));
+    let descriptor = FlightDescriptor::new_cmd(info::as_command(door.key.seal(ticket, &statement.principal)));
+    // Clients cancel by what they know of the flight: here, that is the descriptor.
+    let info = info::of_statement(door, statement, 0)?.with_descriptor(descriptor.clone());
     Ok(PollInfo {
-        info: Some(info::of_statement(door, statement, 0)?),
-        flight_descriptor: Some(FlightDescriptor::new_cmd(command)),
+        info: Some(info),
+        flight_descriptor: Some(descriptor),
         progress: query.info().progress.fraction,
         expiration_time: Some(info::timestamp(expires_at)),
     })

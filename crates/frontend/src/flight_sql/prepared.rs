@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow_flight::sql::{
     ActionCreatePreparedStatementRequest, ActionCreatePreparedStatementResult, Any, ProstMessageExt,
@@ -15,6 +14,7 @@ use tidemill_engine::auth::Principal;
 use tidemill_engine::{Description, Error, ErrorKind, QueryRequest, Session, StatementKind, Subject};
 use uuid::Uuid;
 
+use super::bound::Bound;
 use super::caller::Caller;
 use super::describe::schema_message;
 use super::door::Door;
@@ -42,7 +42,7 @@ pub(crate) struct Prepared {
 
 #[derive(Debug)]
 struct State {
-    bound: Vec<RecordBatch>,
+    bound: Bound,
     last_used: DateTime<Utc>,
 }
 
@@ -111,7 +111,7 @@ pub(crate) fn as_any(result: &PreparedStatementResult) -> Any {
 
 impl Prepared {
     /// Binds rows of parameters, in the place of those bound before.
-    pub(crate) fn bind(&self, rows: Vec<RecordBatch>) {
+    pub(crate) fn bind(&self, rows: Bound) {
         self.state.lock().bound = rows;
     }
 
@@ -121,7 +121,7 @@ impl Prepared {
     }
 
     /// What to run, with these parameters.
-    pub(crate) fn work_with(&self, rows: Vec<RecordBatch>) -> Work {
+    pub(crate) fn work_with(&self, rows: Bound) -> Work {
         Work { request: self.request.clone(), rows }
     }
 }
@@ -146,7 +146,7 @@ pub(crate) async fn create(
         session: Arc::clone(caller.session()),
         request,
         description,
-        state: Mutex::new(State { bound: Vec::new(), last_used: Utc::now() }),
+        state: Mutex::new(State { bound: Bound::default(), last_used: Utc::now() }),
     })?;
     Ok(PreparedStatementResult {
         prepared_statement_handle: handle.as_bytes().to_vec().into(),

@@ -2,19 +2,17 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow_flight::decode::FlightRecordBatchStream;
-use arrow_flight::error::FlightError;
 use arrow_flight::sql::{Command, DoPutPreparedStatementResult, DoPutUpdateResult};
 use arrow_flight::{FlightData, PutResult};
+use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use futures::{StreamExt, TryStreamExt};
 use prost::Message;
-use tidemill_engine::units::ByteSize;
-use tidemill_engine::{Error, ErrorKind, QueryId, Session, Subject};
+use tidemill_engine::{QueryId, Session};
 use tonic::{Request, Response, Status, Streaming};
 
+use super::bound::{Bound, Sent};
 use super::caller::Caller;
+use super::decode::Batches;
 use super::door::Door;
 use super::failure::{Failure, Result};
 use super::info::{command, no_transaction};
@@ -39,12 +37,12 @@ pub(crate) async fn answer(door: &Door, request: Request<Streaming<FlightData>>)
             if caller.session().describe(&request).await?.changes_session {
                 caller.keep_session(door)?;
             }
-            let work = Work { request, rows: Vec::new() };
+            let work = Work { request, rows: Bound::default() };
             updated(run(door, caller.session(), work).await?)
         }
         Command::CommandPreparedStatementUpdate(update) => {
             let prepared = door.prepared.get(&caller, &update.prepared_statement_handle)?;
-            let Sent { rows, batches } = parameters(door, messages).await?;
+            let Sent { rows, batches } = door.bound.read(Batches::new(messages)).await?;
             let takes_none = prepared.description.parameters.is_empty();
             if rows.is_empty() && batches > 0 && !takes_none {
                 // A batch without rows runs nothing.
@@ -56,11 +54,13 @@ pub(crate) async fn answer(door: &Door, request: Request<Streaming<FlightData>>)
         }
         Command::CommandPreparedStatementQuery(query) => {
             let prepared = door.prepared.get(&caller, &query.prepared_statement_handle)?;
-            prepared.bind(parameters(door, messages).await?.rows);
+            prepared.bind(door.bound.read(Batches::new(messages)).await?.rows);
             let handle = Some(query.prepared_statement_handle);
             DoPutPreparedStatementResult { prepared_statement_handle: handle }.encode_to_vec()
         }
-        Command::CommandStatementIngest(command) => updated(ingest::run(&caller, &command, batches(messages)).await?),
+        Command::CommandStatementIngest(command) => {
+            updated(ingest::run(&caller, &command, Batches::new(messages)).await?)
+        }
         other => return Err(Failure::unsupported(format!("DoPut of {} is not supported", other.type_url()))),
     };
     let answer = PutResult { app_metadata: metadata.into() };
@@ -79,50 +79,4 @@ async fn run(door: &Door, session: &Arc<Session>, work: Work) -> Result<i64> {
 
 fn updated(record_count: i64) -> Vec<u8> {
     DoPutUpdateResult { record_count }.encode_to_vec()
-}
-
-/// Parameters that a client sent.
-struct Sent {
-    /// Batches that have rows.
-    rows: Vec<RecordBatch>,
-    /// All batches: drivers send one without rows where there is nothing to bind.
-    batches: usize,
-}
-
-/// The rows of parameters that a client sends, all of them: they are bound before anything runs.
-async fn parameters(
-    door: &Door,
-    messages: impl futures::Stream<Item = std::result::Result<FlightData, Status>> + Send + 'static,
-) -> Result<Sent> {
-    let limit = door.config.max_bound_bytes;
-    let mut batches = batches(messages);
-    let (mut sent, mut bytes) = (Sent { rows: Vec::new(), batches: 0 }, 0);
-    while let Some(batch) = batches.try_next().await? {
-        sent.batches += 1;
-        bytes += batch.get_array_memory_size() as u64;
-        if bytes > limit.0 {
-            return Err(too_many(limit));
-        }
-        if batch.num_rows() > 0 {
-            sent.rows.push(batch);
-        }
-    }
-    Ok(sent)
-}
-
-/// The batches of a client's stream. Messages with nothing but a descriptor say nothing more.
-pub(crate) fn batches(
-    messages: impl futures::Stream<Item = std::result::Result<FlightData, Status>> + Send + 'static,
-) -> FlightRecordBatchStream {
-    let data = messages.map_err(FlightError::from);
-    let data = data.try_filter(|message| std::future::ready(!message.data_header.is_empty()));
-    FlightRecordBatchStream::new_from_flight_data(data)
-}
-
-fn too_many(limit: ByteSize) -> Failure {
-    Failure::from(
-        Error::new(ErrorKind::Resources, format!("the parameters take more than {limit}"))
-            .about(Subject::Parameter)
-            .hint("bind fewer rows at once, or raise flight_sql.max_bound_bytes of the server"),
-    )
 }

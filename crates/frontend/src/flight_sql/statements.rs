@@ -1,7 +1,7 @@
 //! What tickets stand for: statements that were announced and can be run, again and again if they only read, once if not.
 //!
 //! A statement stays until its time is over. When as many are open as the limits allow, one more takes the place of the
-//! oldest whose result was fetched to the end; if there is none, it is refused.
+//! oldest that is over: fetched, failed, given up or cancelled; if there is none, it is refused.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -18,6 +18,7 @@ use tidemill_engine::{
 };
 use uuid::Uuid;
 
+use super::bound::Bound;
 use super::outcome::Once;
 use crate::config::FlightSqlConfig;
 
@@ -53,6 +54,8 @@ struct State {
     expires_at: DateTime<Utc>,
     /// Whether its first query was started.
     started: bool,
+    /// Whether a query is being planned or waits for its turn.
+    starting: bool,
     /// How many of its shares were fetched to the end.
     fetches: u32,
     /// Whether all were.
@@ -66,19 +69,19 @@ struct State {
 #[derive(Debug, Clone)]
 pub(crate) struct Work {
     pub(crate) request: QueryRequest,
-    pub(crate) rows: Vec<RecordBatch>,
+    pub(crate) rows: Bound,
 }
 
 impl Work {
     /// How often it runs.
     pub(crate) fn runs(&self) -> usize {
-        if self.rows.is_empty() { 1 } else { self.rows.iter().map(RecordBatch::num_rows).sum() }
+        if self.rows.is_empty() { 1 } else { self.rows.batches().iter().map(RecordBatch::num_rows).sum() }
     }
 
     /// The request of run `number`, counted from 0.
     pub(crate) fn request(&self, number: usize) -> Result<QueryRequest, Error> {
         let mut row = number;
-        for batch in &self.rows {
+        for batch in self.rows.batches() {
             if row < batch.num_rows() {
                 return Ok(QueryRequest { parameters: Parameters::from_row(batch, row)?, ..self.request.clone() });
             }
@@ -119,8 +122,8 @@ impl Statements {
         if open.len() < limit || open.values().filter(|other| counts(other)).count() < limit {
             return Ok(());
         }
-        let fetched = open.values().filter(|other| counts(other) && other.state.lock().fetched);
-        let oldest = fetched.map(|other| other.id).min();
+        let over = open.values().filter(|other| counts(other) && other.is_over());
+        let oldest = over.map(|other| other.id).min();
         match oldest {
             Some(id) => {
                 open.remove(&id.as_uuid());
@@ -155,6 +158,15 @@ impl Statements {
     }
 }
 
+/// While it lives, a query of the statement is being planned or waits for its turn.
+struct Starts<'a>(&'a Statement);
+
+impl Drop for Starts<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().starting = false;
+    }
+}
+
 impl Statement {
     pub(crate) fn new(
         id: QueryId,
@@ -163,8 +175,15 @@ impl Statement {
         schema: SchemaRef,
         expires_at: DateTime<Utc>,
     ) -> Self {
-        let state =
-            State { expires_at, started: false, fetches: 0, fetched: false, cancelled: None, queries: Vec::new() };
+        let state = State {
+            expires_at,
+            started: false,
+            starting: false,
+            fetches: 0,
+            fetched: false,
+            cancelled: None,
+            queries: Vec::new(),
+        };
         Self {
             id,
             principal: session.principal().clone(),
@@ -213,6 +232,16 @@ impl Statement {
         state.fetched = state.fetches >= shares;
     }
 
+    /// Whether nobody waits for it: what was begun and does not run any more, and a kept result that was fetched or failed.
+    fn is_over(&self) -> bool {
+        let state = self.state.lock();
+        let runs = state.queries.iter().filter_map(Weak::upgrade).any(|query| !query.state().is_final());
+        match &self.kept {
+            Some(query) => !runs && (state.fetched || query.state() != QueryState::Finished),
+            None => !runs && !state.starting && (state.started || state.cancelled.is_some()),
+        }
+    }
+
     /// Asks everything that runs for it to end, and lets nothing start any more; `false` if nothing ran or could run.
     pub(crate) fn cancel(&self, reason: &str) -> bool {
         let mut state = self.state.lock();
@@ -240,8 +269,9 @@ impl Statement {
             }
             // The announced id is that of the first query; later ones have ids of their own.
             request.id = (!state.started && number == 0).then_some(self.id);
-            state.started = true;
+            (state.started, state.starting) = (true, true);
         }
+        let _starts = Starts(self);
         let stream = self.session.query(request).await?;
         self.check_schema(&stream)?;
         let mut state = self.state.lock();

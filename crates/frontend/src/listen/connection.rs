@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::ConnectInfo;
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 use super::activity::{Activity, InFlight, Timeouts, Verdict};
+use super::patience::Patient;
 use super::transport::{Stream, Ticket, Transport};
 use super::{Connection, ListenConfig, Shared, TlsReloader};
 
@@ -55,8 +57,8 @@ pub(super) async fn run(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr
     let _drops_its_requests = gone.clone().drop_guard();
     let builder = builder(config, gone);
     let service = {
-        let (activity, router) = (Arc::clone(&activity), shared.service.clone());
-        hyper::service::service_fn(move |request| answer(&activity, router.clone(), &connection, request))
+        let (activity, router, patience) = (Arc::clone(&activity), shared.service.clone(), config.write_timeout);
+        hyper::service::service_fn(move |request| answer(&activity, router.clone(), &connection, patience, request))
     };
     let mut http = Box::pin(builder.serve_connection_with_upgrades(TokioIo::new(transport), service));
     let mut closing = false;
@@ -131,21 +133,25 @@ fn answer(
     activity: &Arc<Activity>,
     mut router: axum::Router,
     connection: &Connection,
+    patience: Option<Duration>,
     request: Request<Incoming>,
 ) -> impl Future<Output = Result<Response<Watched>, Infallible>> + Send + use<> {
-    let in_flight = activity.enter(request.version() == Version::HTTP_2);
+    let multiplexed = request.version() == Version::HTTP_2;
+    let in_flight = activity.enter(multiplexed);
+    // Over HTTP/1.1, the transport notices who does not read.
+    let patience = patience.filter(|_| multiplexed);
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(ConnectInfo(connection.peer));
     request.extensions_mut().insert(connection.clone());
     async move {
         let response = router.call(request).await?;
-        Ok(response.map(|body| Watched { body, _in_flight: in_flight }))
+        Ok(response.map(|body| Watched { body: Patient::new(body, patience), _in_flight: in_flight }))
     }
 }
 
 /// A response body whose request is in flight until hyper drops it.
 struct Watched {
-    body: Body,
+    body: Patient,
     _in_flight: InFlight,
 }
 

@@ -15,6 +15,7 @@ use crate::plan::parse::Parsed;
 use crate::plan::{Access, Command, Effect, StatementKind, command, parameters, physical, views};
 use crate::request::Parameters;
 use crate::session::Description;
+use crate::wire::wire_type;
 
 impl Planner {
     /// Boxed, because `EXECUTE` leads back here.
@@ -55,7 +56,10 @@ impl Planner {
     async fn describe_plan(&self, statement: SqlStatement, values: &Parameters) -> Result<Description> {
         let names = Names::new(&self.statement);
         let (state, plan) = logical(&names, statement).await?;
-        let parameters = parameter_types(&plan)?;
+        let mut parameters = parameter_types(&plan)?;
+        for data_type in parameters.iter_mut().filter_map(|(_, data_type)| data_type.as_mut()) {
+            *data_type = wire_type(data_type, self.statement.settings.wire_views);
+        }
         let bound = !parameters.is_empty() && *values != Parameters::None;
         let plan = if bound { parameters::bind(plan, values)? } else { plan };
         match plan {
