@@ -61,7 +61,9 @@ class Tidemill:
 
     def __init__(self, data: pathlib.Path, folder: pathlib.Path) -> None:
         config = folder / "bench.toml"
-        config.write_text(f'[catalogs.tpch.schemas.public]\nlocation = "{data}"\n[settings]\ncatalog = "tpch"\n')
+        # Each query is to be computed each time.
+        settings = '[settings]\ncatalog = "tpch"\nresult_cache = "off"\n'
+        config.write_text(f'[catalogs.tpch.schemas.public]\nlocation = "{data}"\n{settings}')
         command = [BINARY, "serve", "--config", config, "--http", "127.0.0.1:0", "--data-dir", folder / "data"]
         began = time.perf_counter()
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
