@@ -41,6 +41,9 @@ pub(crate) fn base_state(runtime: Arc<RuntimeEnv>, cpu_threads: usize) -> Result
         state.register_udf(function)?;
     }
     state.register_udaf(semantics::exact_sum())?;
+    for function in semantics::aggregates() {
+        state.register_udaf(function)?;
+    }
     for (name, function) in semantics::table_functions(&state) {
         state.register_udtf(&name, function);
     }
@@ -71,7 +74,7 @@ pub(crate) fn function_list(state: &SessionState) -> Vec<FunctionInfo> {
     for (name, function) in state.scalar_functions().iter().filter(|(name, _)| !is_internal(name)) {
         list.push(describe(name, FunctionKind::Scalar, Some(function.signature()), function.documentation()));
     }
-    for (name, function) in state.aggregate_functions() {
+    for (name, function) in state.aggregate_functions().iter().filter(|(name, _)| !is_internal(name)) {
         list.push(describe(name, FunctionKind::Aggregate, Some(function.signature()), function.documentation()));
     }
     for (name, function) in state.window_functions() {
@@ -94,9 +97,10 @@ pub(crate) fn function_list(state: &SessionState) -> Vec<FunctionInfo> {
     list
 }
 
-/// Functions that stand for operators; nobody calls them by name.
+/// Functions that stand for operators, or for others where those answer wrongly; nobody calls them by name.
 fn is_internal(name: &str) -> bool {
     semantics::functions().iter().any(|function| function.name() == name)
+        || semantics::aggregates().iter().any(|function| function.name() == name)
 }
 
 fn describe(

@@ -3,8 +3,13 @@
 //! The rules of the analyzer run after its own, so operands have one type already.
 
 mod arithmetic;
+mod correlation;
+mod intervals;
+mod membership;
 mod multisets;
+mod nothing_found;
 mod outer_using;
+mod patterns;
 mod series;
 mod sum;
 mod zeros;
@@ -17,20 +22,36 @@ use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::{AggregateUDF, Expr, LogicalPlan, ScalarUDF};
 use datafusion::optimizer::AnalyzerRule;
 
-pub(super) use arithmetic::{Constants, functions};
+pub(super) use arithmetic::Constants;
 pub(super) use outer_using::merge_keys;
 pub(super) use series::table_functions;
 pub(super) use sum::function as exact_sum;
 
 /// The rules, in the order in which they run.
 pub(super) fn rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
-    vec![Arc::new(multisets::Multisets), Arc::new(Expressions)]
+    vec![
+        Arc::new(multisets::Multisets),
+        Arc::new(correlation::Correlations),
+        Arc::new(membership::Memberships),
+        Arc::new(Expressions),
+    ]
 }
 
-/// Checked arithmetic, and zeros that are equal in lists too.
+/// The functions that the rules put into plans, for the state that plans are made and read with.
+pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
+    let [add, subtract, multiply] = arithmetic::functions();
+    vec![add, subtract, multiply, intervals::function(), nothing_found::function()]
+}
+
+/// The aggregates, likewise.
+pub(super) fn aggregates() -> [Arc<AggregateUDF>; 2] {
+    intervals::aggregates()
+}
+
+/// Checked arithmetic, intervals compared by their length, and what else is decided by an expression alone.
 #[derive(Debug)]
 struct Expressions;
 
@@ -47,14 +68,18 @@ impl AnalyzerRule for Expressions {
 fn rewrite_node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let schema = columns_in_reach(&plan)?;
     let names = NamePreserver::new(&plan);
-    plan.map_expressions(|expr| {
+    let rewritten = plan.map_expressions(|expr| {
         let name = names.save(&expr);
         let rewritten = expr.transform_up(|expr| {
             let checked = arithmetic::checked(expr, &schema)?;
-            checked.transform_data(|expr| zeros::both(expr, &schema))
+            let checked = checked.transform_data(|expr| intervals::compared(expr, &schema))?;
+            let checked = checked.transform_data(|expr| zeros::both(expr, &schema))?;
+            let checked = checked.transform_data(patterns::translated)?;
+            checked.transform_data(nothing_found::admitted)
         })?;
         Ok(rewritten.update_data(|expr: Expr| name.restore(expr)))
-    })
+    })?;
+    rewritten.transform_data(intervals::sorted)
 }
 
 /// What the expressions of a node can name.
