@@ -90,6 +90,11 @@ fn own_statement(tokens: &[TokenWithSpan]) -> Result<Option<Parsed>> {
     }
 }
 
+/// The words that the language knows, in upper case, by name.
+pub fn keywords() -> &'static [&'static str] {
+    datafusion::sql::sqlparser::keywords::ALL_KEYWORDS
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,9 +147,4 @@ mod tests {
         let text = format!("SELECT {}1{}", "(".repeat(5000), ")".repeat(5000));
         assert_eq!(parse(&text).unwrap_err().code(), "SYNTAX_ERROR");
     }
-}
-
-/// The words that the language knows, in upper case, by name.
-pub fn keywords() -> &'static [&'static str] {
-    datafusion::sql::sqlparser::keywords::ALL_KEYWORDS
 }

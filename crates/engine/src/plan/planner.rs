@@ -41,7 +41,8 @@ pub(crate) async fn plan(statement: Statement, handle: &QueryHandle) -> Result<P
     let planner = Planner::new(statement, request);
     match &request.source {
         Source::Sql(text) => planner.plan(parse(text)?, &request.parameters, 0).await,
-        Source::Ingest(rows) => planner.ingest(rows).await,
+        // Boxed, because it would make the futures of all queries large.
+        Source::Ingest(rows) => planner.ingest(rows).boxed().await,
     }
 }
 
