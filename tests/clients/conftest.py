@@ -1,8 +1,14 @@
 """Servers that the tests share."""
 
+import uuid
+
 import pytest
 
+import flight_sql
 from server import Server, serving
+
+ORDERS = """CREATE TABLE orders AS SELECT * FROM (VALUES (1, 'ann', 1.50, TIMESTAMP '2026-01-01 10:00:00'), (2, 'bob', 2.50, NULL),
+    (3, NULL, NULL, TIMESTAMP '2026-01-03 10:00:00')) t(id, name, amount, at)"""
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +29,33 @@ def fresh(tmp_path) -> Server:
 def serve(tmp_path):
     """Starts servers with arguments of the test's choice: `with serve("--set", "admission.max_running=1") as server`."""
     return lambda *arguments, **options: serving(tmp_path / "data", *arguments, **options)
+
+
+@pytest.fixture(scope="session")
+def flight(tmp_path_factory) -> Server:
+    """One server with a table `orders` for all tests of Flight SQL that clean up after themselves."""
+    with serving(tmp_path_factory.mktemp("flight")) as server:
+        assert server.post(ORDERS).status_code == 200
+        yield server
+
+
+@pytest.fixture
+def client(flight) -> flight_sql.Client:
+    """A client of that server, over bare gRPC."""
+    with flight_sql.Client(flight) as client:
+        yield client
+
+
+@pytest.fixture
+def connection(flight):
+    """An ADBC connection to that server."""
+    with flight_sql.adbc(flight) as connection:
+        yield connection
+
+
+@pytest.fixture
+def scratch(flight):
+    """The name of a table that is dropped after the test."""
+    name = f"scratch_{uuid.uuid4().hex[:12]}"
+    yield name
+    flight.post(f"DROP TABLE IF EXISTS {name}")
