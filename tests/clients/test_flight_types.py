@@ -203,10 +203,11 @@ def test_pandas_writes(connection, scratch):
     assert rows(connection, f"SELECT * FROM {scratch} ORDER BY a") == [(1, "x"), (2, "y")]
 
 
-def test_polars(shared):
+def test_polars(flight, shared):
     sql = "SELECT id, name, at FROM orders ORDER BY id"
-    frame = polars.read_database(sql, shared)
-    assert frame["id"].to_list() == [1, 2, 3] and frame["name"].to_list() == ["ann", "bob", None]
+    address = f"flightsql://{flight.address}?transport=tcp"
+    for frame in [polars.read_database_uri(sql, address, engine="adbc"), polars.read_database(sql, shared)]:
+        assert frame["id"].to_list() == [1, 2, 3] and frame["name"].to_list() == ["ann", "bob", None]
     frame = polars.read_database("SELECT name FROM orders WHERE id = $1", shared, execute_options={"parameters": (2,)})
     assert frame["name"].to_list() == ["bob"]
     batches = polars.read_database("SELECT value FROM generate_series(1, 100000) g(value)", shared, iter_batches=True, batch_size=10000)
