@@ -53,6 +53,16 @@ def connection(flight):
         yield connection
 
 
+@pytest.fixture(scope="session")
+def guarded(tmp_path_factory) -> Server:
+    """A server where `ann` with password `secret` may everything, and the token's `loader` may read."""
+    from test_lifecycle import auth_config
+
+    folder = tmp_path_factory.mktemp("guarded")
+    with serving(folder / "data", "--config", str(auth_config(folder)), "--set", "http.max_failed_logins=0") as server:
+        yield server
+
+
 @pytest.fixture
 def scratch(flight):
     """The name of a table that is dropped after the test."""

@@ -98,11 +98,10 @@ def unpack(data: bytes, name: str) -> Message:
     return Message(any_message.one(2, b""))
 
 
-def error_info(any_message: bytes) -> tuple[str, dict[str, str]]:
-    """The code of an error and what else is told of it, from a `google.rpc.ErrorInfo`."""
-    envelope = Message(any_message)
-    assert envelope.text(1) == "type.googleapis.com/google.rpc.ErrorInfo"
-    info = Message(envelope.one(2))
+def error_info(any_messages: list[bytes]) -> tuple[str, dict[str, str]]:
+    """The code of an error and what else is told of it, from the `google.rpc.ErrorInfo` among its details."""
+    envelopes = [Message(any_message) for any_message in any_messages]
+    (info,) = [Message(one.one(2)) for one in envelopes if one.text(1) == "type.googleapis.com/google.rpc.ErrorInfo"]
     pairs = [Message(pair) for pair in info.all(3)]
     return info.text(1), {pair.text(1): pair.text(2) for pair in pairs}
 
@@ -120,7 +119,7 @@ def refused(code: grpc.StatusCode, *words: str):
 def details(error: grpc.RpcError) -> tuple[str, dict[str, str]]:
     """What `error_info` says, of a failed call."""
     trailer = dict(error.trailing_metadata())["grpc-status-details-bin"]
-    return error_info(Message(trailer).all(3)[0])
+    return error_info(Message(trailer).all(3))
 
 
 def schema_of(data: bytes) -> pyarrow.Schema:
@@ -306,8 +305,7 @@ def value(connection, sql: str, parameters=None):
 
 def sqlstate(error) -> str:
     """The SQLSTATE of an ADBC error, which the driver leaves in its details."""
-    (detail,) = [detail for name, detail in error.details if name == b"grpc-status-details-bin"][:1]
-    return error_info(detail)[1]["sqlstate"]
+    return error_info([detail for name, detail in error.details if name == b"grpc-status-details-bin"])[1]["sqlstate"]
 
 
 def history(server, condition: str) -> list[tuple[str, str]]:
