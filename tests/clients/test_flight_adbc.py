@@ -206,35 +206,6 @@ def test_executescript(connection, scratch):
     assert value(connection, f"SELECT count(*) FROM {scratch}") == 2
 
 
-@pytest.mark.parametrize("mode", ["create", "append", "replace", "create_append"])
-def test_ingest(connection, scratch, mode):
-    if mode in ("append", "replace"):
-        rows(connection, f"CREATE TABLE {scratch} AS SELECT 0 AS a, 'old' AS b")
-    data = pyarrow.table({"a": [1, 2], "b": ["x", None]})
-    with connection.cursor() as cursor:
-        assert cursor.adbc_ingest(scratch, data, mode=mode) == 2
-    expected = [(0, "old")] if mode == "append" else []
-    assert rows(connection, f"SELECT a, b FROM {scratch} ORDER BY a") == [*expected, (1, "x"), (2, None)]
-
-
-def test_ingest_where_it_does_not_fit(connection, scratch):
-    data = pyarrow.table({"a": [1, 2]})
-    with connection.cursor() as cursor:
-        with pytest.raises(dbapi.ProgrammingError):
-            cursor.adbc_ingest(scratch, data, mode="append")
-        cursor.adbc_ingest(scratch, data, mode="create")
-        with pytest.raises(dbapi.ProgrammingError):
-            cursor.adbc_ingest(scratch, data, mode="create")
-    assert value(connection, f"SELECT count(*) FROM {scratch}") == 2
-
-
-def test_ingest_of_more_than_a_message_of_grpc_usually_holds(connection, scratch):
-    data = pyarrow.table({"a": pyarrow.array(range(1_000_000)), "b": pyarrow.array(["x" * 20] * 1_000_000)})
-    with connection.cursor() as cursor:
-        assert cursor.adbc_ingest(scratch, data.combine_chunks()) == 1_000_000
-    assert rows(connection, f"SELECT count(*), sum(a) FROM {scratch}") == [(1_000_000, 499999500000)]
-
-
 def test_a_result_in_partitions_that_another_connection_reads(flight, connection):
     rows(connection, "SET result_partitions = 4")
     with connection.cursor() as cursor:

@@ -86,7 +86,16 @@ SQL_INFO = {
     575: (TRUTH, False),
     576: (TRUTH, False),
 }
-ACTIONS = ["CreatePreparedStatement", "ClosePreparedStatement", "CancelFlightInfo", "CancelQuery", "RenewFlightEndpoint", "SetSessionOptions", "GetSessionOptions", "CloseSession"]
+ACTIONS = [
+    "CreatePreparedStatement",
+    "ClosePreparedStatement",
+    "CancelFlightInfo",
+    "CancelQuery",
+    "RenewFlightEndpoint",
+    "SetSessionOptions",
+    "GetSessionOptions",
+    "CloseSession",
+]
 
 
 def sql_info(client, codes=None) -> dict[int, tuple]:

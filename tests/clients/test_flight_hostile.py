@@ -9,11 +9,26 @@ import pyarrow.flight
 import pytest
 import requests
 
-from flight_sql import NOT_CANCELLABLE, SQL, Client, Message, adbc, basic, command, descriptor, details, flight_data, history, message, refused, table_of, uri, value
+from flight_sql import (
+    NOT_CANCELLABLE,
+    SQL,
+    Client,
+    Message,
+    basic,
+    command,
+    descriptor,
+    details,
+    flight_data,
+    history,
+    message,
+    refused,
+    table_of,
+    uri,
+)
 from server import serving, wait_until
-from test_flight_adbc import WIDE, ended
+from test_flight_adbc import WIDE
 from test_lifecycle import TOKEN
-from test_limits import ENDLESS, settings
+from test_limits import settings
 
 Code = grpc.StatusCode
 
@@ -60,7 +75,7 @@ def small(narrow):
 @pytest.fixture
 def scarce(serve):
     """A client of a server of its own that keeps few statements."""
-    flags = settings(flight_sql__max_statements_per_principal=3, flight_sql__max_prepared_per_principal=3, flight_sql__prepared_idle_timeout="1s")
+    flags = settings(flight_sql__max_statements_per_principal=3, flight_sql__max_prepared_per_principal=3)
     with serve(*flags) as server, Client(server) as client:
         yield client
 
@@ -173,7 +188,9 @@ def test_descriptors_that_are_none(flight, client):
         for method in ["GetFlightInfo", "PollFlightInfo", "GetSchema"]:
             with pytest.raises(grpc.RpcError) as caught:
                 client.one(method, bad)
-            assert caught.value.code() in (Code.UNIMPLEMENTED, Code.INVALID_ARGUMENT, Code.INTERNAL if bad == b"\xff" else Code.UNIMPLEMENTED)
+            # What the framework cannot decode it calls internal itself.
+            internal = Code.INTERNAL if bad == b"\xff" else None
+            assert caught.value.code() in (Code.UNIMPLEMENTED, Code.INVALID_ARGUMENT, internal), caught.value.details()
     with pyarrow.flight.connect(uri(flight)) as other, pytest.raises(pyarrow.ArrowNotImplementedError, match="path"):
         other.get_flight_info(pyarrow.flight.FlightDescriptor.for_path("orders"))
 
@@ -270,41 +287,6 @@ def test_the_path_over_plain_http(flight):
     assert flight.value("SELECT 1") == 1
 
 
-@pytest.mark.parametrize("goes", ["by cancel", "by closing the connection"])
-def test_a_client_that_goes_away_in_mid_stream(flight, goes):
-    marker = f"hostile {goes}"
-    with Client(flight) as client:
-        ticket = ticket_of(client, f"{WIDE} WHERE '{marker}' <> ''")
-        call = client.call("DoGet", message({1: ticket}), "unary_stream")
-        assert [len(next(call)) > 0 for _ in range(3)]
-        if goes == "by cancel":
-            call.cancel()
-        else:
-            client.channel.close()
-        ended(flight, marker)
-
-
-def test_a_client_that_goes_away_before_the_first_row(flight):
-    marker = "hostile before the first row"
-    with Client(flight) as client:
-        ticket = ticket_of(client, f"{ENDLESS} AND '{marker}' <> ''")
-        call = client.call("DoGet", message({1: ticket}), "unary_stream")
-        wait_until(lambda: [state for state, _ in history(flight, f"sql LIKE '%{marker}%'")] == ["running"], 20, "the query running")
-        call.cancel()
-        ended(flight, marker)
-
-
-def test_a_client_that_goes_away_during_an_update(flight, client, scratch):
-    marker = "hostile update"
-    client.execute(f"CREATE TABLE {scratch} (a BIGINT)")
-    sql = f"INSERT INTO {scratch} {ENDLESS} AND '{marker}' <> ''"
-    put = client.call("DoPut", iter([message({1: descriptor(command("CommandStatementUpdate", {1: sql}))})]), "stream_stream")
-    wait_until(lambda: [state for state, _ in history(flight, f"sql LIKE '%{marker}%'")] == ["running"], 20, "the update running")
-    put.cancel()
-    ended(flight, marker)
-    assert client.value(f"SELECT count(*) FROM {scratch}") == 0
-
-
 def test_fifty_streams_at_once(flight, client):
     sql = "SELECT value, repeat('z', 100) AS pad FROM generate_series(1, 20000) g(value)"
     ticket = ticket_of(client, sql)
@@ -377,11 +359,7 @@ def fails(client, sql):
 
 def cancels(client, sql):
     info = client.info(query(sql))
-    client.action("CancelFlightInfo", message({1: bytes_of(info)}))
-
-
-def bytes_of(info) -> bytes:
-    return message({3: info.endpoints})
+    client.action("CancelFlightInfo", message({1: message({3: info.endpoints})}))
 
 
 WAYS = {
@@ -403,32 +381,28 @@ def test_statements_that_are_over_make_room(scarce, way):
 
 
 def test_prepared_statements_are_bounded(scarce):
-    def open_three():
-        try:
-            return [scarce.prepare("SELECT 1").one(1) for _ in range(3)]
-        except grpc.RpcError as error:
-            assert "flight_sql.max_prepared_per_principal" in error.details()
-            return None
-
-    handles = open_three()
+    handles = [scarce.prepare("SELECT 1").one(1) for _ in range(3)]
     with refused(Code.UNAVAILABLE, "flight_sql.max_prepared_per_principal"):
         scarce.prepare("SELECT 1")
     scarce.close_prepared(handles[0])
     scarce.prepare("SELECT 1")
-    # Those that nobody uses are closed in the end.
-    wait_until(lambda: finds_none(scarce, handles[1:]), 20, "the end of idle statements")
 
 
-def finds_none(client, handles) -> bool:
-    try:
-        handle = client.prepare("SELECT 1").one(1)
-    except grpc.RpcError:
-        return False
-    client.close_prepared(handle)
-    for old in handles:
+def test_prepared_statements_that_nobody_uses_are_closed(serve):
+    flags = settings(flight_sql__max_prepared=1, flight_sql__prepared_idle_timeout="1s")
+    with serve(*flags) as server, Client(server) as client:
+        old = client.prepare("SELECT 1").one(1)
+
+        def room():
+            try:
+                return client.prepare("SELECT 1")
+            except grpc.RpcError as error:
+                assert "flight_sql.max_prepared" in error.details()
+                return None
+
+        wait_until(room, 20, "room for another")
         with refused(Code.NOT_FOUND, "prepared statement"):
             client.table(command("CommandPreparedStatementQuery", {1: old}))
-    return True
 
 
 @pytest.mark.parametrize("method", ["info", "schema", "prepare", "execute"])
@@ -452,6 +426,14 @@ def test_parameters_that_are_too_large(small):
     with refused(Code.RESOURCE_EXHAUSTED, "flight_sql.max_bound_bytes"):
         small.put(command("CommandPreparedStatementQuery", {1: handle}), batches)
     small.close_prepared(handle)
+
+
+def test_parameters_larger_than_the_bodies_of_the_other_door(client):
+    batch = pyarrow.record_batch({"a": ["x" * 10_000_000, "y" * 10_000_000]})
+    handle = client.prepare("SELECT length($1) AS n").one(1)
+    client.put(command("CommandPreparedStatementQuery", {1: handle}), [batch])
+    assert client.table(command("CommandPreparedStatementQuery", {1: handle})).column("n").to_pylist() == [10_000_000] * 2
+    client.close_prepared(handle)
 
 
 def test_a_row_that_is_too_large(small):
@@ -493,8 +475,7 @@ def test_headers_that_are_too_large(flight):
         assert client.value("SELECT 1") == 1
 
 
-def test_ten_thousand_bits_of_nonsense(flight, client):
-    """Messages with a byte changed: whatever they mean then, the server answers as one that is well."""
+def test_messages_with_a_byte_changed(client):
     generator = random.Random(11)
     good = descriptor(command("CommandGetTables", {1: "tidemill", 2: "public", 3: "orders", 4: ["TABLE"], 5: True}))
     for _ in range(150):
@@ -505,5 +486,4 @@ def test_ten_thousand_bits_of_nonsense(flight, client):
         except grpc.RpcError as error:
             # What the framework cannot decode it calls internal itself.
             assert error.code() != Code.INTERNAL or "decode" in error.details(), error.details()
-    with adbc(flight) as connection:
-        assert value(connection, "SELECT 1") == 1
+    assert client.value("SELECT 1") == 1

@@ -141,7 +141,8 @@ def test_views_for_who_wants_them(connection, client):
 @pytest.fixture(scope="module")
 def parquet(tmp_path_factory):
     """A file of columns that are never null, with statistics that answer min and max."""
-    schema = pyarrow.schema([pyarrow.field("k", i64, nullable=False), pyarrow.field("s", utf8, nullable=False), pyarrow.field("d", pyarrow.dictionary(pyarrow.int32(), utf8))])
+    never_null = [pyarrow.field("k", i64, nullable=False), pyarrow.field("s", utf8, nullable=False)]
+    schema = pyarrow.schema([*never_null, pyarrow.field("d", pyarrow.dictionary(pyarrow.int32(), utf8))])
     arrays = [pyarrow.array([1, 2, 3]), pyarrow.array(["a", "b", "c"]), pyarrow.array(["x", "y", "x"]).dictionary_encode()]
     path = tmp_path_factory.mktemp("types") / "t.parquet"
     pyarrow.parquet.write_table(pyarrow.table(arrays, schema=schema), path)
