@@ -5,10 +5,11 @@ import flightsql
 import pandas
 import polars
 import pyarrow
+import pyarrow.flight
 import pyarrow.parquet
 import pytest
 
-from flight_sql import adbc, rows
+from flight_sql import adbc, command, rows, uri
 
 utf8, i64, nanos = pyarrow.string(), pyarrow.int64(), pyarrow.timestamp("ns")
 
@@ -79,7 +80,7 @@ def shared(flight):
         yield connection
 
 
-def fetched(connection, sql, parameters=None):
+def fetched(connection, sql, parameters=None) -> pyarrow.Table:
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
         return cursor.fetch_arrow_table()
@@ -120,6 +121,20 @@ def test_types_of_other_writers_as_parameters(shared):
     ]:
         back = fetched(shared, "SELECT $1 AS v", pyarrow.record_batch({"v": array}))
         assert back.column("v").to_pylist() == array.to_pylist()
+
+
+@pytest.mark.parametrize("compression", ["lz4", "zstd"])
+def test_compressed_parameters(flight, client, compression):
+    cmd = command("CommandPreparedStatementQuery", {1: client.prepare("SELECT length($1) AS n").one(1)})
+    batch = pyarrow.record_batch({"s": ["x" * 10_000, "y" * 20_000]})
+    options = pyarrow.flight.FlightCallOptions(write_options=pyarrow.ipc.IpcWriteOptions(compression=compression))
+    with pyarrow.flight.connect(uri(flight)) as other:
+        writer, answers = other.do_put(pyarrow.flight.FlightDescriptor.for_command(cmd), batch.schema, options)
+        writer.write_batch(batch)
+        writer.done_writing()
+        assert answers.read()
+        writer.close()
+    assert client.table(cmd).column("n").to_pylist() == [10_000, 20_000]
 
 
 @pytest.mark.parametrize("compression", ["none", "lz4", "zstd"])
