@@ -5,7 +5,7 @@ import grpc
 import pyarrow
 import pytest
 
-from flight_sql import Client, adbc, command, message, refused, rows, schema_of, value
+from flight_sql import Client, adbc, command, descriptor, flight_data, message, refused, rows, schema_of, value
 from test_lifecycle import TOKEN
 
 DATA = pyarrow.table({"a": [1, 2], "b": ["x", None]})
@@ -43,6 +43,14 @@ def test_into_a_catalog_and_schema(flight, connection, scratch):
             ingest(connection, "t", db_schema_name="no_such_schema")
     finally:
         flight.post(f"DROP SCHEMA {scratch}_schema CASCADE")
+
+
+def test_into_a_catalog_alone(flight, connection, scratch):
+    # The schema is then that of the session, in that catalog.
+    ingest(connection, scratch, catalog_name="tidemill")
+    assert flight.value(f"SELECT count(*) FROM tidemill.public.{scratch}") == 2
+    with pytest.raises(dbapi.ProgrammingError):
+        ingest(connection, scratch, catalog_name="no_such_catalog")
 
 
 def test_into_the_schema_of_the_session(flight, connection, scratch):
@@ -131,6 +139,41 @@ def test_a_client_that_breaks_off_leaves_nothing(connection, scratch):
         ingest(connection, scratch, pyarrow.RecordBatchReader.from_batches(DATA.schema, batches()))
     with pytest.raises(dbapi.ProgrammingError):
         rows(connection, f"SELECT * FROM {scratch}")
+
+
+def test_columns_are_found_by_name(connection, scratch):
+    rows(connection, f"CREATE TABLE {scratch} (a BIGINT, b VARCHAR, c DOUBLE)")
+    ingest(connection, scratch, pyarrow.table({"b": ["x"], "a": [1]}), mode="append")
+    assert rows(connection, f"SELECT a, b, c FROM {scratch}") == [(1, "x", None)]
+
+
+def test_names_of_columns_are_kept_to_the_letter(connection, scratch):
+    names = ["Upper", "with space", 'quo"te', "ä"]
+    ingest(connection, scratch, pyarrow.table({name: [1] for name in names}))
+    assert connection.adbc_get_table_schema(scratch).names == names
+
+
+def test_into_a_view(connection, scratch):
+    rows(connection, f"CREATE VIEW {scratch} AS SELECT 1 AS a, 'x' AS b")
+    try:
+        for mode in ["append", "create"]:
+            with pytest.raises(dbapi.Error):
+                ingest(connection, scratch, mode=mode)
+    finally:
+        rows(connection, f"DROP VIEW {scratch}")
+
+
+def test_a_replacement_that_fails_keeps_the_old_rows(client, scratch):
+    client.execute(f"CREATE TABLE {scratch} AS SELECT 0 AS a")
+    messages = flight_data(DATA.to_batches(), descriptor(ingest_command(scratch, exists=EXISTS_REPLACE)))
+
+    def broken():
+        yield from messages
+        yield message({2: b"garbage!" * 4})
+
+    with refused(grpc.StatusCode.INVALID_ARGUMENT):
+        client.many("DoPut", broken(), "stream_stream")
+    assert client.query(f"SELECT * FROM {scratch}").to_pylist() == [{"a": 0}]
 
 
 def test_who_may_only_read_may_not(guarded):
