@@ -3,7 +3,7 @@
 import pyarrow
 import pytest
 
-from flight_sql import Client, Message, command, schema_of
+from flight_sql import Client, Message, adbc, command, rows, schema_of
 from server import serving
 
 NOT_NULL, NULL = False, True
@@ -236,9 +236,9 @@ def test_the_schema_of_a_table_is_that_of_its_rows(lister):
     table = lister.table(command("CommandGetTables", {1: "tidemill", 5: True}))
     for row in table.to_pylist():
         place = f'tidemill."{row["db_schema_name"]}"."{row["table_name"]}"'
-        rows = lister.query(f"SELECT * FROM {place} LIMIT 0").schema
+        fetched = lister.query(f"SELECT * FROM {place} LIMIT 0").schema
         said = schema_of(row["table_schema"])
-        assert (said.names, said.types) == (rows.names, rows.types), place
+        assert (said.names, said.types) == (fetched.names, fetched.types), place
 
 
 def test_listings_are_made_when_they_are_fetched(lister, furnished):
@@ -247,6 +247,21 @@ def test_listings_are_made_when_they_are_fetched(lister, furnished):
     assert furnished.post("CREATE TABLE later AS SELECT 1 AS a").status_code == 200
     assert lister.get(info.tickets[0]).num_rows == 1
     assert furnished.post("DROP TABLE later").status_code == 200
+
+
+def test_another_catalog_through_adbc(furnished):
+    with adbc(furnished) as connection:
+        connection.adbc_current_catalog = "shop"
+        rows(connection, "SET schema = 'files'")
+        assert (connection.adbc_current_catalog, connection.adbc_current_db_schema) == ("shop", "files")
+        assert rows(connection, "SELECT k FROM whole") == [(1,)]
+        rows(connection, "SET catalog = 'tidemill'")
+        rows(connection, "SET schema = 'public'")
+        assert rows(connection, "SELECT right_one FROM t_x") == [(1,)]
+        filtered = connection.adbc_get_objects(depth="tables", catalog_filter="shop", db_schema_filter="files").read_all().to_pylist()
+        (catalog,) = filtered
+        (schema,) = catalog["catalog_db_schemas"]
+        assert sorted(table["table_name"] for table in schema["db_schema_tables"]) == ["missing", "whole"]
 
 
 def test_types_by_number(client):

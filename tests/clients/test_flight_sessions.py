@@ -198,6 +198,22 @@ def test_a_token(guarded):
         assert value(connection, "SHOW time_zone") == "Europe/Paris"
 
 
+def test_a_partition_is_read_by_who_asked_for_it_and_nobody_else(guarded):
+    with adbc(guarded, username="ann", password="secret") as ann, ann.cursor() as cursor:
+        rows(ann, "SET result_partitions = 2")
+        partitions, _ = cursor.adbc_execute_partitions("SELECT value FROM generate_series(1, 10) g(value)")
+        found = []
+        with adbc(guarded, username="ann", password="secret") as again, again.cursor() as reader:
+            for partition in partitions:
+                reader.adbc_read_partition(partition)
+                found += reader.fetchall()
+        assert sorted(found) == [(number,) for number in range(1, 11)]
+        with adbc(guarded, **{"adbc.flight.sql.authorization_header": f"Bearer {TOKEN}"}) as other, other.cursor() as reader:
+            with pytest.raises(dbapi.ProgrammingError, match="PermissionDenied"):
+                reader.adbc_read_partition(partitions[0])
+                reader.fetchall()
+
+
 STRANGERS = [
     {},
     {"username": "ann", "password": "wrong"},
