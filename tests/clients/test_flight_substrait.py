@@ -44,7 +44,15 @@ def test_adbc_sends_a_plan(flight):
         assert sorted(row[0] for row in cursor.fetchall()) == [1, 2, 3]
 
 
-@pytest.mark.parametrize("bad", [b"", b"\xff\xff\xff", message({6: message({2: 80})}), plan(message({}))], ids=["nothing", "no protobuf", "no relation", "no read"])
+BAD_PLANS = {
+    "nothing": b"",
+    "no protobuf": b"\xff\xff\xff",
+    "no relation": message({6: message({2: 80})}),
+    "no read": plan(message({})),
+}
+
+
+@pytest.mark.parametrize("bad", BAD_PLANS.values(), ids=BAD_PLANS)
 def test_plans_that_are_none(client, bad):
     with refused(grpc.StatusCode.INVALID_ARGUMENT):
         client.table(statement(bad))
