@@ -55,7 +55,7 @@ enum Command {
 /// Runs the command that the process was started with.
 pub async fn run() -> ExitCode {
     match Arguments::parse().command {
-        Command::Serve(arguments) => serve::run(arguments).await,
+        Command::Serve(arguments) => Box::pin(serve::run(arguments)).await,
         Command::Sql(arguments) => sql::run(arguments).await,
         Command::Config { command } => run_config(&command),
     }

@@ -9,6 +9,7 @@ use arrow::ipc::CompressionType;
 use arrow::ipc::writer::IpcWriteOptions;
 use arrow_flight::FlightData;
 use arrow_flight::encode::{DictionaryHandling, FlightDataEncoder, FlightDataEncoderBuilder};
+use arrow_flight::error::FlightError;
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt, TryStreamExt};
 use tidemill_engine::units::ByteSize;
@@ -59,6 +60,7 @@ impl Encoding {
         schema: SchemaRef,
     ) -> Messages {
         let target = self.target_bytes;
+        let rows = rows.map_err(|error| FlightError::from(error.into()));
         let rows = rows.map_ok(move |batch| stream::iter(pieces(batch, target).into_iter().map(Ok))).try_flatten();
         let encoder = FlightDataEncoderBuilder::new()
             .with_options(self.options)
@@ -66,7 +68,7 @@ impl Encoding {
             .with_schema(schema)
             // Results have no dictionaries; the other way rebuilds fields, and not all of them as they were announced.
             .with_dictionary_handling(DictionaryHandling::Resend)
-            .build(rows.map_err(|error| error.into().into()));
+            .build(rows);
         Bounded { encoder, max_bytes: self.max_bytes }.boxed()
     }
 }

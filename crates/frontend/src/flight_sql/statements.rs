@@ -14,7 +14,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use parking_lot::Mutex;
 use tidemill_engine::auth::Principal;
 use tidemill_engine::{
-    Error, ErrorKind, Parameters, QueryHandle, QueryId, QueryRequest, QueryStream, Session, Subject,
+    Error, ErrorKind, Parameters, QueryHandle, QueryId, QueryRequest, QueryState, QueryStream, Session, Subject,
 };
 use uuid::Uuid;
 
