@@ -57,7 +57,7 @@ def test_objects_at_every_depth(connection):
         columns = public["db_schema_tables"][0]["table_columns"]
         assert [column["column_name"] for column in columns] == ["id", "name", "amount", "at"]
         assert [column["ordinal_position"] for column in columns] == [1, 2, 3, 4]
-        assert (columns[0]["xdbc_type_name"], columns[0]["xdbc_scope_table"]) == ("bigint", "orders")
+        assert (columns[0]["xdbc_type_name"], columns[0]["xdbc_scope_table"]) == ("BIGINT", "orders")
     (filtered,) = objects("columns", db_schema_filter="public", table_name_filter="orders", column_name_filter="na%")["catalog_db_schemas"]
     assert [column["column_name"] for column in filtered["db_schema_tables"][0]["table_columns"]] == ["name"]
 

@@ -226,7 +226,7 @@ def test_the_schema_of_a_table_says_what_sql_knows(lister):
     def told(name):
         return {key.decode().removeprefix("ARROW:FLIGHT:SQL:"): value.decode() for key, value in schema.field(name).metadata.items()}
 
-    names = {"CATALOG_NAME": "tidemill", "SCHEMA_NAME": "public", "TABLE_NAME": "tbx", "TYPE_NAME": "bigint"}
+    names = {"CATALOG_NAME": "tidemill", "SCHEMA_NAME": "public", "TABLE_NAME": "tbx", "TYPE_NAME": "BIGINT"}
     assert told("k") | names | {"IS_AUTO_INCREMENT": "0", "IS_SEARCHABLE": "1"} == told("k")
     assert (told("d")["PRECISION"], told("d")["SCALE"]) == ("12", "3")
     assert (told("s")["IS_CASE_SENSITIVE"], told("k")["IS_CASE_SENSITIVE"]) == ("1", "0")
@@ -269,7 +269,7 @@ def test_types_by_number(client):
     numbers = everything.column("data_type").to_pylist()
     assert numbers == sorted(numbers) and len(everything.column_names) == 19
     varchar = client.table(command("CommandGetXdbcTypeInfo", {1: 12}))
-    assert varchar.column("type_name").to_pylist() == ["varchar"]
+    assert varchar.column("type_name").to_pylist() == ["VARCHAR"]
     assert client.table(command("CommandGetXdbcTypeInfo", {1: 999})).num_rows == 0
     # Each type is one that a statement may name.
     for name in everything.column("type_name").to_pylist():

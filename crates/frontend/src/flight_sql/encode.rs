@@ -1,15 +1,10 @@
 //! Batches as Flight messages: as they are, no larger than the protocol's peers take.
 
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-
 use arrow::array::{Array, RecordBatch};
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use arrow::ipc::CompressionType;
-use arrow::ipc::writer::IpcWriteOptions;
+use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions};
 use arrow_flight::FlightData;
-use arrow_flight::encode::{DictionaryHandling, FlightDataEncoder, FlightDataEncoderBuilder};
-use arrow_flight::error::FlightError;
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt, TryStreamExt};
 use tidemill_engine::units::ByteSize;
@@ -53,28 +48,63 @@ impl Encoding {
         })
     }
 
-    /// The schema, then the batches.
+    /// The schema, then the batches, each encoded when it is asked for.
     pub(crate) fn encode<E: Into<Failure> + 'static>(
         self,
         rows: impl Stream<Item = Result<RecordBatch, E>> + Send + 'static,
         schema: SchemaRef,
     ) -> Messages {
-        let target = self.target_bytes;
-        let rows = rows.map_err(|error| FlightError::from(error.into()));
-        let rows = rows.map_ok(move |batch| stream::iter(pieces(batch, target).into_iter().map(Ok))).try_flatten();
-        let encoder = FlightDataEncoderBuilder::new()
-            .with_options(self.options)
-            .with_max_flight_data_size(self.target_bytes)
-            .with_schema(schema)
-            // Results have no dictionaries; the other way rebuilds fields, and not all of them as they were announced.
-            .with_dictionary_handling(DictionaryHandling::Resend)
-            .build(rows);
-        Bounded { encoder, max_bytes: self.max_bytes }.boxed()
+        let mut writer = Writer::new(self);
+        let first = writer.schema(&schema);
+        let target = writer.encoding.target_bytes;
+        let pieces = rows.map(move |batch| {
+            let batch: RecordBatch = batch.map_err(Into::<Failure>::into)?;
+            Ok::<_, Failure>(stream::iter(pieces(batch, target).into_iter().map(Ok)))
+        });
+        let messages = pieces.try_flatten().map(move |piece: Result<RecordBatch>| writer.batch(&piece?));
+        let messages = messages.map_ok(|messages| stream::iter(messages.into_iter().map(Ok))).try_flatten();
+        stream::iter([Ok(first)]).chain(messages.map_err(Failure::into_status)).boxed()
     }
 }
 
-/// The batch in pieces of about this size, or of one row. The encoder cuts by the mean size of a row, which says little where rows
-/// differ much.
+/// Writes one stream of messages. Not the encoder of arrow-flight, which rebuilds fields, some of them not as they were announced.
+struct Writer {
+    encoding: Encoding,
+    generator: IpcDataGenerator,
+    tracker: DictionaryTracker,
+    context: IpcWriteContext,
+}
+
+impl Writer {
+    fn new(encoding: Encoding) -> Self {
+        let generator = IpcDataGenerator::default();
+        // A later batch may bring another dictionary for the same column.
+        let tracker = DictionaryTracker::new(false);
+        Self { encoding, generator, tracker, context: IpcWriteContext::default() }
+    }
+
+    fn schema(&mut self, schema: &Schema) -> FlightData {
+        let options = &self.encoding.options;
+        self.generator.schema_to_bytes_with_dictionary_tracker(schema, &mut self.tracker, options).into()
+    }
+
+    /// The dictionaries that are new, and the batch.
+    fn batch(&mut self, batch: &RecordBatch) -> Result<Vec<FlightData>> {
+        let Self { encoding, generator, tracker, context } = self;
+        let (dictionaries, batch) = generator
+            .encode(batch, tracker, &encoding.options, context)
+            .map_err(|error| Error::internal("cannot encode a batch").caused_by(error))?;
+        let messages: Vec<FlightData> = dictionaries.into_iter().chain([batch]).map(FlightData::from).collect();
+        let bytes = |message: &FlightData| message.data_header.len() + message.data_body.len();
+        match messages.iter().map(bytes).find(|bytes| *bytes > encoding.max_bytes) {
+            Some(bytes) => Err(too_large(bytes, encoding.max_bytes)),
+            None => Ok(messages),
+        }
+    }
+}
+
+/// The batch in pieces of about this size, or of one row. Not by the mean size of a row, which says little where
+/// rows differ much.
 fn pieces(batch: RecordBatch, target: usize) -> Vec<RecordBatch> {
     // The buffers may be shared with other batches: this is the upper bound, and cheap.
     if batch.num_rows() <= 1 || batch.get_array_memory_size() <= target || bytes_of(&batch) <= target {
@@ -90,27 +120,6 @@ fn pieces(batch: RecordBatch, target: usize) -> Vec<RecordBatch> {
 fn bytes_of(batch: &RecordBatch) -> usize {
     let columns = batch.columns().iter();
     columns.map(|column| column.to_data().get_slice_memory_size().unwrap_or_default()).sum()
-}
-
-/// Ends with an error where a message is larger than clients take.
-struct Bounded {
-    encoder: FlightDataEncoder,
-    max_bytes: usize,
-}
-
-impl Stream for Bounded {
-    type Item = std::result::Result<FlightData, Status>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let max = self.max_bytes;
-        let message = match ready!(self.encoder.poll_next_unpin(context)) {
-            Some(Ok(message)) => message,
-            Some(Err(error)) => return Poll::Ready(Some(Err(Failure::from(error).into_status()))),
-            None => return Poll::Ready(None),
-        };
-        let bytes = message.data_header.len() + message.data_body.len();
-        Poll::Ready(Some(if bytes > max { Err(too_large(bytes, max).into_status()) } else { Ok(message) }))
-    }
 }
 
 fn too_large(bytes: usize, max: usize) -> Failure {

@@ -19,6 +19,9 @@ pub(crate) async fn run(caller: &Caller, command: &CommandStatementIngest, mut b
     if command.temporary {
         return Err(Failure::unsupported("temporary tables are not supported; a table lives until it is dropped"));
     }
+    if command.table.is_empty() {
+        return Err(Failure::malformed("the command names no table"));
+    }
     let (if_missing, if_exists) = options(command.table_definition_options.as_ref())?;
     let target = IngestTarget {
         catalog: named(command.catalog.as_deref()),

@@ -23,7 +23,9 @@ fn described(field: &Field, column: &ColumnInfo, table: &TableDetail) -> Field {
     tell("CATALOG_NAME", table.catalog.clone());
     tell("SCHEMA_NAME", table.schema.clone());
     tell("TABLE_NAME", table.name.clone());
-    tell("TYPE_NAME", column.sql_type.clone());
+    // As `GetXdbcTypeInfo` names it; precision and scale are told apart.
+    let name = if column.sql_type.starts_with("DECIMAL(") { "DECIMAL" } else { &column.sql_type };
+    tell("TYPE_NAME", name.to_owned());
     if let Some((precision, scale)) = precision(field.data_type()) {
         tell("PRECISION", precision.to_string());
         tell("SCALE", scale.to_string());
