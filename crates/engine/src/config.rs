@@ -104,7 +104,7 @@ pub struct SpillConfig {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct LimitsConfig {
-    /// The longest SQL text.
+    /// The longest SQL text or Substrait plan.
     pub max_sql_bytes: ByteSize,
     /// The most parameters of one statement.
     pub max_parameters: usize,

@@ -26,7 +26,7 @@ pub mod wire;
 pub use data_dir::DataDir;
 pub use engine::{Engine, EngineStatus, Seams};
 pub use error::{Error, ErrorKind, Position, Result, Subject};
-pub use plan::{Effect, StatementKind, keywords};
+pub use plan::{Effect, StatementKind, keywords, substrait_versions};
 pub use query::{QueryHandle, QueryId, QueryInfo, QueryState};
 pub use request::{Origin, Parameters, QueryRequest, RequestLimits, Source};
 pub use session::{Description, Session};

@@ -1,5 +1,6 @@
 //! From the text of a statement to something that can run.
 //!
+//! A Substrait plan is a logical plan already, and joins after that; SQL goes through all of it:
 //! parse (our statements, then DataFusion's) → classify → logical plan, with parameters bound and names resolved through the
 //! session's view of the catalogs → physical plan, or a command that changes the session, the catalog or another query.
 
@@ -18,6 +19,7 @@ mod physical;
 mod planner;
 mod semantics;
 mod show;
+mod substrait;
 pub(crate) mod suggest;
 mod views;
 
@@ -33,6 +35,7 @@ pub(crate) use functions::{base_state, follow_config, function_list};
 pub use parse::keywords;
 pub(crate) use physical::PhysicalQuery;
 pub(crate) use planner::{check_prepared, describe, plan, validate};
+pub use substrait::substrait_versions;
 pub(crate) use views::ViewPlanner;
 
 use crate::cache::{Answer, Identity, Recording};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use datafusion::scalar::ScalarValue;
 
 use crate::cache::CacheRequest;
@@ -45,6 +46,8 @@ pub struct QueryRequest {
 pub enum Source {
     /// The text of exactly one statement.
     Sql(Arc<str>),
+    /// A plan, as protobuf of the type `substrait.Plan`.
+    Substrait(Bytes),
     /// Rows for a table.
     Ingest(Arc<Ingest>),
 }
@@ -88,8 +91,13 @@ pub struct Origin {
 impl QueryRequest {
     /// A request for this SQL text with nothing special about it.
     pub fn sql(text: impl Into<Arc<str>>) -> Self {
+        Self::of(Source::Sql(text.into()))
+    }
+
+    /// A request for this with nothing special about it.
+    pub fn of(source: Source) -> Self {
         Self {
-            source: Source::Sql(text.into()),
+            source,
             parameters: Parameters::None,
             id: None,
             settings: Vec::new(),
@@ -106,7 +114,17 @@ impl QueryRequest {
     pub fn text(&self) -> Arc<str> {
         match &self.source {
             Source::Sql(text) => Arc::clone(text),
+            Source::Substrait(plan) => format!("SUBSTRAIT PLAN ({} bytes)", plan.len()).into(),
             Source::Ingest(ingest) => format!("INGEST INTO {}", ingest.target).into(),
+        }
+    }
+
+    /// The bytes of the statement itself.
+    pub(crate) fn size(&self) -> usize {
+        match &self.source {
+            Source::Sql(text) => text.len(),
+            Source::Substrait(plan) => plan.len(),
+            Source::Ingest(_) => 0,
         }
     }
 }

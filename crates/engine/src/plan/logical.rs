@@ -51,6 +51,28 @@ impl<'a> Names<'a> {
     pub(super) fn within(statement: &'a Statement, catalogs: SessionCatalogs) -> Self {
         Self { catalogs: Some(catalogs), ..Self::new(statement) }
     }
+
+    /// What the statement is planned with, but for its catalogs.
+    pub(super) fn planning_state(&self) -> Result<SessionState> {
+        self.statement.session.engine().planning_state(&self.statement.settings)
+    }
+
+    /// The catalogs that the names are looked up in, with tables of the statement's own. `named` are the tables that it names:
+    /// temporary views among them are planned now.
+    pub(super) async fn catalogs(
+        &self,
+        mut generated: NamedTables,
+        named: impl IntoIterator<Item = TableReference>,
+    ) -> Result<SessionCatalogs> {
+        generated.extend(self.sent.iter().map(|(name, table)| (name.clone(), Arc::clone(table))));
+        if let Some(catalogs) = &self.catalogs {
+            return Ok(catalogs.with_generated(generated));
+        }
+        let mut scope = self.statement.scope(generated);
+        let fresh = temporary_views(self, named).await?;
+        Arc::make_mut(&mut scope.temporary).extend(fresh);
+        Ok(SessionCatalogs::new(scope))
+    }
 }
 
 /// Temporary views that use temporary views, down to this depth.
@@ -63,20 +85,10 @@ pub(super) fn logical<'a>(
 ) -> BoxFuture<'a, Result<(SessionState, LogicalPlan)>> {
     async move {
         number_placeholders(&mut sql)?;
-        let statement = names.statement;
-        let mut state = statement.session.engine().planning_state(&statement.settings)?;
-        let mut generated = open_files(&mut sql, &state, statement).await?;
-        generated.extend(names.sent.iter().map(|(name, table)| (name.clone(), Arc::clone(table))));
+        let mut state = names.planning_state()?;
+        let generated = open_files(&mut sql, &state, names.statement).await?;
         merge_keys(&mut sql)?;
-        let catalogs = match &names.catalogs {
-            Some(catalogs) => catalogs.with_generated(generated),
-            None => {
-                let mut scope = statement.scope(generated);
-                let fresh = temporary_views(names, &state, &sql).await?;
-                Arc::make_mut(&mut scope.temporary).extend(fresh);
-                SessionCatalogs::new(scope)
-            }
-        };
+        let catalogs = names.catalogs(generated, state.resolve_table_references(&sql)?).await?;
         state.register_catalog_list(Arc::new(catalogs.clone()));
         match state.statement_to_plan(sql).await {
             Ok(plan) => Ok((state, described(rewrite_dml(plan)?))),
@@ -91,11 +103,14 @@ pub(super) fn analyze(state: &SessionState, plan: LogicalPlan) -> Result<Logical
     Ok(state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?)
 }
 
-/// The temporary views that the statement names, planned now: they see tables that were replaced since.
-async fn temporary_views(names: &Names<'_>, state: &SessionState, sql: &SqlStatement) -> Result<NamedTables> {
+/// The temporary views among these names, planned now: they see tables that were replaced since.
+async fn temporary_views(
+    names: &Names<'_>,
+    references: impl IntoIterator<Item = TableReference>,
+) -> Result<NamedTables> {
     let session = &names.statement.session;
     let mut tables = NamedTables::new();
-    for reference in state.resolve_table_references(sql)? {
+    for reference in references {
         let Some(view) = session.temporary_view(reference.table()) else { continue };
         if names.depth >= MAX_DEPTH {
             return Err(Error::invalid(format!(

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef};
+use bytes::Bytes;
 use datafusion::common::TableReference;
 use datafusion::common::stats::Precision;
 use datafusion::execution::session_state::SessionState;
@@ -21,7 +22,7 @@ use super::parse::{Parsed, parse};
 use super::show::Place;
 use super::{
     Access, Action, Command, Effect, Plan, StatementKind, command, ingest, logical as names, parameters, physical,
-    views,
+    substrait, views,
 };
 use crate::auth::policy::authorize;
 use crate::cache::CacheMode;
@@ -41,34 +42,44 @@ pub(crate) async fn plan(statement: Statement, handle: &QueryHandle) -> Result<P
     let planner = Planner::new(statement, request);
     match &request.source {
         Source::Sql(text) => planner.plan(parse(text)?, &request.parameters, 0).await,
-        // Boxed, because it would make the futures of all queries large.
+        // Boxed, because they would make the futures of all queries large.
+        Source::Substrait(plan) => planner.substrait(plan, &request.parameters).boxed().await,
         Source::Ingest(rows) => planner.ingest(rows).boxed().await,
     }
 }
 
 /// Plans a statement without running it.
 pub(crate) async fn validate(statement: Statement, request: &QueryRequest) -> Result<Validation> {
-    let text = text(request)?;
     let planner = Planner::new(statement, request);
     // Boxed, because it would make the futures of all that wait for it large.
-    let validated = async { planner.validate(parse(text)?, &request.parameters).await }.boxed();
-    validated.await.map_err(|error| error.located(text))
+    let validated = async {
+        match &request.source {
+            Source::Sql(text) => planner.validate(parse(text)?, &request.parameters).await,
+            Source::Substrait(plan) => planner.validate_substrait(plan, &request.parameters).await,
+            Source::Ingest(_) => Err(only_run()),
+        }
+    }
+    .boxed();
+    validated.await.map_err(|error| error.located(&request.text()))
 }
 
 /// Plans a statement as far as it takes to say what it would answer and change.
 pub(crate) async fn describe(statement: Statement, request: &QueryRequest) -> Result<Description> {
-    let text = text(request)?;
     let planner = Planner::new(statement, request);
-    let described = async { planner.describe(parse(text)?, &request.parameters, 0).await }.boxed();
-    described.await.map_err(|error| error.located(text))
+    let described = async {
+        match &request.source {
+            Source::Sql(text) => planner.describe(parse(text)?, &request.parameters, 0).await,
+            Source::Substrait(plan) => planner.describe_substrait(plan, &request.parameters).await,
+            Source::Ingest(_) => Err(only_run()),
+        }
+    }
+    .boxed();
+    described.await.map_err(|error| error.located(&request.text()))
 }
 
-/// What can be planned without being run.
-fn text(request: &QueryRequest) -> Result<&str> {
-    match &request.source {
-        Source::Sql(text) => Ok(text),
-        Source::Ingest(_) => Err(Error::unsupported("rows for a table can only be run")),
-    }
+/// Rows come once, so they can not be looked at first.
+fn only_run() -> Error {
+    Error::unsupported("rows for a table can only be run")
 }
 
 /// Plans a statement that is about to be kept, to find its mistakes.
@@ -151,6 +162,17 @@ impl Planner {
     async fn within(&self, names: &Names<'_>, statement: SqlStatement, values: &Parameters) -> Result<Plan> {
         let text = if self.cached { statement.to_string() } else { String::new() };
         let (state, plan) = logical(names, statement).await?;
+        self.bound(state, plan, values, &text).await
+    }
+
+    async fn substrait(&self, plan: &Bytes, values: &Parameters) -> Result<Plan> {
+        let text = if self.cached { substrait::digest(plan) } else { String::new() };
+        let (state, plan) = substrait::logical(&Names::new(&self.statement), plan).await?;
+        self.bound(state, plan, values, &text).await
+    }
+
+    /// `text` is the statement, for the cache.
+    async fn bound(&self, state: SessionState, plan: LogicalPlan, values: &Parameters, text: &str) -> Result<Plan> {
         let plan = parameters::bind(plan, values)?;
         match plan {
             LogicalPlan::Ddl(ddl) => {
@@ -160,7 +182,7 @@ impl Planner {
             LogicalPlan::Statement(other) => {
                 Err(Error::unsupported(format!("the statement '{}' is not supported", other.name())))
             }
-            plan => self.query(state, plan, &text).await,
+            plan => self.query(state, plan, text).await,
         }
     }
 
@@ -277,8 +299,21 @@ impl Planner {
     }
 
     async fn validate_plan(&self, statement: SqlStatement, values: &Parameters) -> Result<Validation> {
-        let names = Names::new(&self.statement);
-        let (state, plan) = logical(&names, statement).await?;
+        let (state, plan) = logical(&Names::new(&self.statement), statement).await?;
+        self.validate_logical(state, plan, values).await
+    }
+
+    async fn validate_substrait(&self, plan: &Bytes, values: &Parameters) -> Result<Validation> {
+        let (state, plan) = substrait::logical(&Names::new(&self.statement), plan).await?;
+        self.validate_logical(state, plan, values).await
+    }
+
+    async fn validate_logical(
+        &self,
+        state: SessionState,
+        plan: LogicalPlan,
+        values: &Parameters,
+    ) -> Result<Validation> {
         let parameters = parameter_types(&plan)?;
         let plan = match plan {
             LogicalPlan::Ddl(ddl) if parameters.is_empty() => {

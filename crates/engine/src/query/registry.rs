@@ -61,8 +61,8 @@ impl Queries {
         if self.closed() {
             return Err(draining());
         }
+        self.check(&request)?;
         let limits = self.limits.read().clone();
-        check(&request, &limits)?;
         let settings = session.settings_for(&request)?;
         let id = request.id.unwrap_or_default();
         let bounds =
@@ -224,13 +224,13 @@ impl Queries {
 
 /// Refuses what is larger than a statement may be.
 fn check(request: &QueryRequest, limits: &LimitsConfig) -> Result<()> {
-    let length = request.text().len() as u64;
+    let length = request.size() as u64;
     if length > limits.max_sql_bytes.0 {
         let limit = limits.max_sql_bytes;
         return Err(Error::invalid(format!(
             "the statement has {length} bytes, more than limits.max_sql_bytes ({limit})"
         ))
-        .hint("load large data from a file instead of VALUES"));
+        .hint("load large data from a file, or send it as rows, instead of in the statement"));
     }
     let parameters = match &request.parameters {
         Parameters::None => 0,

@@ -2,7 +2,7 @@
 
 use arrow_flight::sql::{
     ActionCancelQueryRequest, ActionCancelQueryResult, ActionClosePreparedStatementRequest,
-    ActionCreatePreparedStatementRequest, Any, Command, ProstMessageExt,
+    ActionCreatePreparedStatementRequest, ActionCreatePreparedSubstraitPlanRequest, Any, Command, ProstMessageExt,
 };
 use arrow_flight::{
     Action, ActionType, CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus, FlightEndpoint, FlightInfo,
@@ -46,7 +46,16 @@ pub(crate) async fn answer(door: &Door, request: Request<Action>) -> Result<Resp
     let answer: Option<Vec<u8>> = match name.as_str() {
         "CreatePreparedStatement" => {
             let command: ActionCreatePreparedStatementRequest = unpack(&body)?;
-            let created = prepared::create(door, &mut caller, command).await?;
+            info::no_transaction(command.transaction_id.as_ref())?;
+            let request = caller.request(&command.query);
+            let created = prepared::create(door, &mut caller, request).await?;
+            Some(prepared::as_any(&created).encode_to_vec())
+        }
+        "CreatePreparedSubstraitPlan" => {
+            let command: ActionCreatePreparedSubstraitPlanRequest = unpack(&body)?;
+            info::no_transaction(command.transaction_id.as_ref())?;
+            let request = caller.substrait(command.plan)?;
+            let created = prepared::create(door, &mut caller, request).await?;
             Some(prepared::as_any(&created).encode_to_vec())
         }
         "ClosePreparedStatement" => {

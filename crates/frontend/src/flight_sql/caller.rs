@@ -8,8 +8,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use arrow_flight::sql::SubstraitPlan;
 use tidemill_engine::auth::Principal;
-use tidemill_engine::{Error, ErrorKind, Origin, QueryRequest, Session, Subject};
+use tidemill_engine::{Error, ErrorKind, Origin, QueryRequest, Session, Source, Subject};
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::{Request, Response};
 
@@ -97,6 +98,12 @@ impl Caller {
     /// A statement of this caller.
     pub(crate) fn request(&self, sql: &str) -> QueryRequest {
         QueryRequest { origin: self.origin.clone(), ..QueryRequest::sql(sql) }
+    }
+
+    /// A plan of this caller.
+    pub(crate) fn substrait(&self, plan: Option<SubstraitPlan>) -> Result<QueryRequest> {
+        let plan = plan.ok_or_else(|| Failure::malformed("the command has no plan"))?;
+        Ok(QueryRequest { origin: self.origin.clone(), ..QueryRequest::of(Source::Substrait(plan.plan)) })
     }
 
     /// The answer, with the token and cookie of a session that was opened for it.

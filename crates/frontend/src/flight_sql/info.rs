@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use arrow_flight::sql::{Any, Command, CommandStatementQuery, ProstMessageExt, TicketStatementQuery};
+use arrow_flight::sql::{Any, Command, ProstMessageExt, TicketStatementQuery};
 use arrow_flight::{FlightDescriptor, FlightEndpoint, FlightInfo, SchemaResult, Ticket};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -44,6 +44,10 @@ pub(crate) async fn schema(door: &Door, request: Request<FlightDescriptor>) -> R
             no_transaction(query.transaction_id.as_ref())?;
             caller.session().describe(&caller.request(&query.query)).await?.schema
         }
+        Command::CommandStatementSubstraitPlan(command) => {
+            no_transaction(command.transaction_id.as_ref())?;
+            caller.session().describe(&caller.substrait(command.plan.clone())?).await?.schema
+        }
         Command::CommandPreparedStatementQuery(query) => {
             let prepared = door.prepared.get(&caller, &query.prepared_statement_handle)?;
             schema_of(&prepared.session, &prepared.work()).await?
@@ -81,7 +85,16 @@ pub(crate) fn no_transactions() -> Failure {
 /// Announces the statement of a command; none for commands that ask for metadata.
 pub(crate) async fn announce(door: &Door, caller: &mut Caller, command: &Command) -> Result<Option<Statement>> {
     match command {
-        Command::CommandStatementQuery(query) => Ok(Some(of_text(door, caller, query).await?)),
+        Command::CommandStatementQuery(query) => {
+            no_transaction(query.transaction_id.as_ref())?;
+            let request = caller.request(&query.query);
+            Ok(Some(of_request(door, caller, request).await?))
+        }
+        Command::CommandStatementSubstraitPlan(command) => {
+            no_transaction(command.transaction_id.as_ref())?;
+            let request = caller.substrait(command.plan.clone())?;
+            Ok(Some(of_request(door, caller, request).await?))
+        }
         Command::CommandPreparedStatementQuery(query) => {
             let prepared = door.prepared.get(caller, &query.prepared_statement_handle)?;
             let work = prepared.work();
@@ -96,9 +109,7 @@ pub(crate) async fn announce(door: &Door, caller: &mut Caller, command: &Command
     }
 }
 
-async fn of_text(door: &Door, caller: &mut Caller, query: &CommandStatementQuery) -> Result<Statement> {
-    no_transaction(query.transaction_id.as_ref())?;
-    let request = caller.request(&query.query);
+async fn of_request(door: &Door, caller: &mut Caller, request: QueryRequest) -> Result<Statement> {
     let description = caller.session().describe(&request).await?;
     needs_no_values(&description)?;
     if description.changes_session {

@@ -1,12 +1,10 @@
-//! Prepared statements: a text under a handle, and the parameters bound to it.
+//! Prepared statements: a text or a plan under a handle, and the parameters bound to it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
-use arrow_flight::sql::{
-    ActionCreatePreparedStatementRequest, ActionCreatePreparedStatementResult, Any, ProstMessageExt,
-};
+use arrow_flight::sql::{ActionCreatePreparedStatementResult, Any, ProstMessageExt};
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 use prost::Message;
@@ -127,13 +125,7 @@ impl Prepared {
 }
 
 /// Prepares a statement.
-pub(crate) async fn create(
-    door: &Door,
-    caller: &mut Caller,
-    command: ActionCreatePreparedStatementRequest,
-) -> Result<PreparedStatementResult> {
-    super::info::no_transaction(command.transaction_id.as_ref())?;
-    let request = caller.request(&command.query);
+pub(crate) async fn create(door: &Door, caller: &mut Caller, request: QueryRequest) -> Result<PreparedStatementResult> {
     let description = caller.session().describe(&request).await?;
     if description.changes_session {
         caller.keep_session(door)?;

@@ -7,7 +7,7 @@ use arrow_flight::{FlightData, PutResult};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use prost::Message;
-use tidemill_engine::{QueryId, Session};
+use tidemill_engine::{QueryId, QueryRequest, Session};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::bound::{Bound, Sent};
@@ -34,11 +34,12 @@ pub(crate) async fn answer(door: &Door, request: Request<Streaming<FlightData>>)
         Command::CommandStatementUpdate(update) => {
             no_transaction(update.transaction_id.as_ref())?;
             let request = caller.request(&update.query);
-            if caller.session().describe(&request).await?.changes_session {
-                caller.keep_session(door)?;
-            }
-            let work = Work { request, rows: Bound::default() };
-            updated(run(door, caller.session(), work).await?)
+            updated(update_by(door, &mut caller, request).await?)
+        }
+        Command::CommandStatementSubstraitPlan(command) => {
+            no_transaction(command.transaction_id.as_ref())?;
+            let request = caller.substrait(command.plan)?;
+            updated(update_by(door, &mut caller, request).await?)
         }
         Command::CommandPreparedStatementUpdate(update) => {
             let prepared = door.prepared.get(&caller, &update.prepared_statement_handle)?;
@@ -65,6 +66,13 @@ pub(crate) async fn answer(door: &Door, request: Request<Streaming<FlightData>>)
     };
     let answer = PutResult { app_metadata: metadata.into() };
     Ok(caller.respond(stream::iter([Ok(answer)]).boxed()))
+}
+
+async fn update_by(door: &Door, caller: &mut Caller, request: QueryRequest) -> Result<i64> {
+    if caller.session().describe(&request).await?.changes_session {
+        caller.keep_session(door)?;
+    }
+    run(door, caller.session(), Work { request, rows: Bound::default() }).await
 }
 
 /// Runs what must run once, and counts the rows that it changed; -1 if it does not say, 0 if it changes no rows.

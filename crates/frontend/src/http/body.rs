@@ -1,4 +1,4 @@
-//! The body of a statement's request: SQL text, or JSON that says more.
+//! The body of a statement's request: SQL text, JSON that says more, or a plan.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -10,13 +10,16 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tidemill_engine::cache::CacheRequest;
-use tidemill_engine::{Error, Parameters, QueryRequest, RequestLimits, Subject};
+use tidemill_engine::{Error, Parameters, QueryRequest, RequestLimits, Source, Subject};
 use utoipa::ToSchema;
 
 use super::cache::Cache;
 use super::client::Client;
 use super::negotiate::FormatOptions;
 use super::problem::Problem;
+
+/// The media type of a `substrait.Plan` as protobuf. The names of protobuf alone do not say which message it is.
+const SUBSTRAIT: &str = "application/vnd.substrait.plan";
 
 /// A statement with everything that belongs to its request.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
@@ -59,6 +62,9 @@ pub(crate) struct QueryBody {
     pub(crate) format: Option<String>,
     /// Options of the format.
     pub(crate) format_options: Option<FormatOptions>,
+    /// A plan in the place of SQL: what the whole body is, if that is its media type.
+    #[serde(skip)]
+    pub(crate) plan: Option<Bytes>,
 }
 
 /// Which plan is asked for.
@@ -74,10 +80,13 @@ pub(crate) enum Explain {
 impl QueryBody {
     /// What the session is asked.
     pub(crate) fn request(&self, client: &Client) -> Result<QueryRequest, Error> {
-        if self.sql.trim().is_empty() {
-            return Err(Error::invalid("the request holds no SQL").about(Subject::Syntax));
-        }
-        let mut request = QueryRequest::sql(format!("{}{}", self.prefix(), self.sql));
+        let mut request = match &self.plan {
+            Some(plan) => QueryRequest::of(Source::Substrait(plan.clone())),
+            None if self.sql.trim().is_empty() => {
+                return Err(Error::invalid("the request holds no SQL").about(Subject::Syntax));
+            }
+            None => QueryRequest::sql(format!("{}{}", self.prefix(), self.sql)),
+        };
         if let Some(params) = &self.params {
             request.parameters = Parameters::from_json(params)?;
         }
@@ -134,10 +143,12 @@ impl<S: Send + Sync> FromRequest<S> for QueryBody {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let json = is_json(request.headers())?;
+        let media = media(request.headers())?;
         let bytes = read(request, state).await?;
-        if json {
-            return Ok(decode(&bytes)?);
+        match media {
+            Media::Json => return Ok(decode(&bytes)?),
+            Media::Substrait => return Ok(Self { plan: Some(bytes), ..Self::default() }),
+            Media::Sql => {}
         }
         let sql = String::from_utf8(bytes.to_vec()).map_err(|error| {
             let at = error.utf8_error().valid_up_to();
@@ -169,16 +180,27 @@ pub(crate) fn decode<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, Bo
     serde_json::from_slice(bytes).map_err(|error| refuse(&error))
 }
 
-fn is_json(headers: &HeaderMap) -> Result<bool, Box<Problem>> {
-    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(false) };
+/// What a body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Media {
+    Json,
+    Sql,
+    Substrait,
+}
+
+fn media(headers: &HeaderMap) -> Result<Media, Box<Problem>> {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(Media::Sql) };
     let text = value.to_str().unwrap_or_default();
     let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match essence.as_str() {
-        "application/json" => Ok(true),
+        "application/json" => Ok(Media::Json),
+        SUBSTRAIT => Ok(Media::Substrait),
         // curl's `-d` says this when nobody says otherwise; no HTML form posts SQL.
-        "text/plain" | "application/sql" | "application/x-www-form-urlencoded" | "" => Ok(false),
+        "text/plain" | "application/sql" | "application/x-www-form-urlencoded" | "" => Ok(Media::Sql),
         other => Err(Box::new(Problem {
-            hint: Some("send SQL as text/plain or application/sql, or a JSON object as application/json".to_owned()),
+            hint: Some(format!(
+                "send SQL as text/plain or application/sql, a JSON object as application/json, or a plan as {SUBSTRAIT}"
+            )),
             ..Problem::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "UNSUPPORTED_MEDIA_TYPE",
@@ -196,7 +218,7 @@ impl<S: Send + Sync, T: for<'de> Deserialize<'de> + Default> FromRequest<S> for 
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let json = is_json(request.headers())?;
+        let json = media(request.headers())? == Media::Json;
         let bytes = read(request, state).await?;
         if bytes.is_empty() {
             return Ok(Self(T::default()));

@@ -1,5 +1,7 @@
 //! What a statement would answer and change, found without optimizing it: for doors that announce before they run.
 
+use bytes::Bytes;
+use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::Statement as SqlStatement;
 use futures::FutureExt;
@@ -12,7 +14,7 @@ use crate::plan::classify::{Way, classify};
 use crate::plan::constants::constants;
 use crate::plan::logical::{Names, analyze, check_targets, logical, resolve};
 use crate::plan::parse::Parsed;
-use crate::plan::{Access, Command, Effect, StatementKind, command, parameters, physical, views};
+use crate::plan::{Access, Command, Effect, StatementKind, command, parameters, physical, substrait, views};
 use crate::request::Parameters;
 use crate::session::Description;
 use crate::wire::wire_type;
@@ -56,6 +58,21 @@ impl Planner {
     async fn describe_plan(&self, statement: SqlStatement, values: &Parameters) -> Result<Description> {
         let names = Names::new(&self.statement);
         let (state, plan) = logical(&names, statement).await?;
+        self.describe_logical(&state, plan, values).await
+    }
+
+    pub(super) async fn describe_substrait(&self, plan: &Bytes, values: &Parameters) -> Result<Description> {
+        let names = Names::new(&self.statement);
+        let (state, plan) = substrait::logical(&names, plan).await?;
+        self.describe_logical(&state, plan, values).await
+    }
+
+    async fn describe_logical(
+        &self,
+        state: &SessionState,
+        plan: LogicalPlan,
+        values: &Parameters,
+    ) -> Result<Description> {
         let mut parameters = parameter_types(&plan)?;
         for data_type in parameters.iter_mut().filter_map(|(_, data_type)| data_type.as_mut()) {
             *data_type = wire_type(data_type, self.statement.settings.wire_views);
@@ -64,7 +81,7 @@ impl Planner {
         let plan = if bound { parameters::bind(plan, values)? } else { plan };
         match plan {
             LogicalPlan::Ddl(ddl) => {
-                let command = command::ddl(&self.statement, &state, ddl).await?;
+                let command = command::ddl(&self.statement, state, ddl).await?;
                 Ok(Description { parameters, ..self.described(command.as_ref())? })
             }
             LogicalPlan::Statement(other) => {
@@ -76,7 +93,7 @@ impl Planner {
                 authorize(self.statement.session.principal(), &access)?;
                 let writes = access.effect == Effect::Write;
                 let kind = if writes { StatementKind::Dml } else { StatementKind::Query };
-                let schema = match analyze(&state, plan.clone()) {
+                let schema = match analyze(state, plan.clone()) {
                     Ok(analyzed) => self.wire(&analyzed),
                     // Without the types of its parameters, not every statement has those of its result.
                     Err(_) if !parameters.is_empty() && !bound => self.wire(&plan),

@@ -14,7 +14,7 @@ use arrow_flight::sql::{
     SqlSupportedTransaction, SupportedSqlGrammar,
 };
 use tidemill_engine::catalog::FunctionKind;
-use tidemill_engine::{Engine, keywords};
+use tidemill_engine::{Engine, keywords, substrait_versions};
 
 use super::ours;
 use crate::flight_sql::door::Door;
@@ -61,7 +61,10 @@ fn server(info: &mut SqlInfoDataBuilder) {
     info.append(SqlInfo::FlightSqlServerArrowVersion, ARROW_VERSION);
     info.append(SqlInfo::FlightSqlServerReadOnly, false);
     info.append(SqlInfo::FlightSqlServerSql, true);
-    info.append(SqlInfo::FlightSqlServerSubstrait, false);
+    info.append(SqlInfo::FlightSqlServerSubstrait, true);
+    let [oldest, newest] = substrait_versions();
+    info.append(SqlInfo::FlightSqlServerSubstraitMinVersion, oldest.as_str());
+    info.append(SqlInfo::FlightSqlServerSubstraitMaxVersion, newest.as_str());
     info.append(SqlInfo::FlightSqlServerTransaction, SqlSupportedTransaction::None as i32);
     info.append(SqlInfo::FlightSqlServerCancel, true);
     info.append(SqlInfo::FlightSqlServerBulkIngestion, true);

@@ -24,11 +24,23 @@ use crate::http::respond::{self, Wanted};
 use crate::http::routes::openapi::{Failures, Rows as RowsResponse, StatementFailures};
 use crate::http::routes::{queries, validate};
 
-/// How a response is wanted, in the URL of a POST.
+/// How a response is wanted, in the URL of a POST, and what a body can not say that is SQL or a plan alone.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ResultParams {
+    /// The catalog of names without one; what a JSON body says wins, here and below.
+    catalog: Option<String>,
+    /// The schema of names without one.
+    schema: Option<String>,
+    /// The session to run in; without one, the request has a session of its own.
+    session_id: Option<String>,
+    /// The result ends after this many rows.
+    row_limit: Option<u64>,
+    /// A result with more bytes (as Arrow in memory) is an error.
+    byte_limit: Option<u64>,
+    /// Deadline in milliseconds for queueing, planning, running and fetching together.
+    timeout_ms: Option<u64>,
     /// The format by name; wins over `Accept`.
     format: Option<String>,
     /// Send the result as a file to save.
@@ -46,6 +58,19 @@ pub(crate) struct ResultParams {
 }
 
 impl ResultParams {
+    /// The body with what it leaves open.
+    fn complete(&self, body: QueryBody) -> QueryBody {
+        QueryBody {
+            catalog: body.catalog.or_else(|| self.catalog.clone()),
+            schema: body.schema.or_else(|| self.schema.clone()),
+            session_id: body.session_id.or_else(|| self.session_id.clone()),
+            row_limit: body.row_limit.or(self.row_limit),
+            byte_limit: body.byte_limit.or(self.byte_limit),
+            timeout_ms: body.timeout_ms.or(self.timeout_ms),
+            ..body
+        }
+    }
+
     pub(crate) fn wanted(&self, body: &QueryBody, headers: &HeaderMap) -> Result<Wanted, NegotiationError> {
         let own = FormatOptions {
             rows: self.rows,
@@ -95,6 +120,12 @@ pub(crate) struct GetParams {
     codec: Option<Codec>,
 }
 
+/// A `substrait.Plan` as protobuf: a dataframe in the place of SQL.
+#[derive(Debug, ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "it is described, and read as bytes")]
+pub(crate) struct Plan(Vec<u8>);
+
 /// Run a statement.
 #[utoipa::path(post, path = "/v1/query", tag = "query",
     params(ResultParams,
@@ -108,6 +139,7 @@ pub(crate) struct GetParams {
         (QueryBody = "application/json"),
         (String = "application/sql", example = "SELECT 1 AS one"),
         (String = "text/plain", example = "SELECT 1 AS one"),
+        (Plan = "application/vnd.substrait.plan"),
     )),
     responses(
         RowsResponse,
@@ -122,6 +154,7 @@ pub(crate) async fn post(
     headers: HeaderMap,
     body: QueryBody,
 ) -> Result<Response, Problem> {
+    let body = params.complete(body);
     let wanted = params.wanted(&body, &headers)?;
     let known = EntityTag::validators(&headers, &wanted);
     answer(&door, &body, &wanted, known, &client).await.map_err(|problem| problem.without_prefix(body.prefix()))
