@@ -16,7 +16,8 @@ import pyarrow.ipc
 import pyarrow.parquet
 import pytest
 
-from server import binary, clean_environment, run, wait_until
+from server import binary, clean_environment, run, serving, wait_until
+from test_lifecycle import TOKEN, auth_config, certificate
 from test_limits import ENDLESS
 
 SQL = "SELECT 1 AS a, 'x, y' AS b"
@@ -25,6 +26,12 @@ SQL = "SELECT 1 AS a, 'x, y' AS b"
 def sql(tmp_path, *arguments, **options):
     own = [] if "--url" in arguments else ["--data-dir", str(tmp_path / "cli")]
     return run("sql", *own, *arguments, **options)
+
+
+@pytest.fixture(params=["http", "grpc"])
+def door(request):
+    """The URL of a server in each of the protocols that the command line speaks."""
+    return lambda server: f"{request.param}://{server.address}"
 
 
 def test_formats(tmp_path):
@@ -70,6 +77,10 @@ def test_files_of_the_machine_are_tables(tmp_path):
         (["-c", "SELECT 1", "-f", "x.sql"], 2),
         (["-f", "/no/such/script.sql"], 2),
         (["--url", "http://127.0.0.1:1", "-c", "SELECT 1"], 3),
+        (["--url", "grpc://127.0.0.1:1", "-c", "SELECT 1"], 3),
+        (["--url", "grpc+tls://127.0.0.1:1", "-c", "SELECT 1"], 3),
+        (["--url", "grpc://127.0.0.1", "-c", "SELECT 1"], 2),
+        (["--url", "ftp://127.0.0.1:1", "-c", "SELECT 1"], 2),
     ],
 )
 def test_exit_codes(tmp_path, arguments, code):
@@ -83,14 +94,68 @@ def test_the_first_failure_stops_the_script(tmp_path):
     assert ended.returncode == 1 and b"one" in ended.stdout and b"two" not in ended.stdout
 
 
-def test_against_a_server(demo, tmp_path):
-    ended = run("sql", "--url", demo.url(), "-c", "SELECT count(*) AS n FROM demo.public.region", "--format", "csv")
+def test_against_a_server(demo, door):
+    ended = run("sql", "--url", door(demo), "-c", "SELECT count(*) AS n FROM demo.public.region", "--format", "csv")
     assert ended.returncode == 0 and ended.stdout == b"n\n5\n", ended.stderr
     # One session for all statements of a run.
-    ended = run("sql", "--url", demo.url(), "-c", "SET time_zone = 'Asia/Tokyo'; SHOW time_zone", "--format", "csv")
+    ended = run("sql", "--url", door(demo), "-c", "SET time_zone = 'Asia/Tokyo'; SHOW time_zone", "--format", "csv")
     assert b"Asia/Tokyo" in ended.stdout
-    failed = run("sql", "--url", demo.url(), "-c", "SELECT n_nme FROM demo.public.nation")
+    failed = run("sql", "--url", door(demo), "-c", "SELECT n_nme FROM demo.public.nation")
     assert failed.returncode == 1 and b"n_name" in failed.stderr
+
+
+def test_an_error_is_told_alike_through_every_door(demo, door, tmp_path):
+    for statement in ["SELECT 1;\nSELECT\n  nope", "SELEC 1", "SELECT 1 / 0", "SELECT * FROM no_such_table", "SET no_such = 1"]:
+        here, there = sql(tmp_path, "-c", statement), run("sql", "--url", door(demo), "-c", statement)
+        assert (there.returncode, there.stderr) == (here.returncode, here.stderr)
+    # One that comes after the first rows.
+    late = "SELECT 1 / (2000000 - value) AS x FROM generate_series(1, 3000000) g(value)"
+    broken = run("sql", "--url", door(demo), "-c", late, "--format", "csv")
+    assert broken.returncode == 1 and b"division by zero" in broken.stderr.lower() and broken.stdout
+
+
+def test_results_are_alike_through_every_door(demo, door):
+    statement = "SELECT * FROM demo.public.orders ORDER BY o_orderkey LIMIT 1000"
+    for form in ["table", "csv", "json", "ndjson", "markdown", "parquet", "arrow"]:
+        grown = [run("sql", "--url", url, "-c", statement, "--format", form) for url in (demo.url(), door(demo))]
+        assert grown[0].returncode == grown[1].returncode == 0, grown[1].stderr
+        assert grown[0].stdout == grown[1].stdout, form
+
+
+def test_changes_are_counted_and_take_effect_once(fresh, door):
+    script = "CREATE TABLE t (x INT); INSERT INTO t VALUES (1), (2), (3); DELETE FROM t WHERE x > 1; SELECT x FROM t"
+    ended = run("sql", "--url", door(fresh), "-c", script, "--format", "csv")
+    assert ended.returncode == 0 and ended.stdout == b"count\n3\ncount\n2\nx\n1\n", ended.stderr
+    nothing = run("sql", "--url", door(fresh), "-c", "SELECT x FROM t WHERE x > 1", "--format", "csv")
+    assert nothing.returncode == 0 and nothing.stdout == b"x\n"
+
+
+@pytest.mark.parametrize("scheme", ["https", "grpc+tls"])
+def test_credentials_and_tls(tmp_path, scheme):
+    cert, key = certificate(tmp_path, "one")
+    settings = ["--config", str(auth_config(tmp_path)), "--set", f"http.tls.cert={cert}", "--set", f"http.tls.key={key}"]
+    with serving(tmp_path / "data", *settings) as server:
+
+        def ask(*arguments, trusted=True, **environment):
+            roots = {"SSL_CERT_FILE": str(cert)} if trusted else {}
+            url = f"{scheme}://{server.address}"
+            return run("sql", "--url", url, *arguments, "-c", "SELECT 1 AS a", "--format", "csv", **roots, **environment)
+
+        for let_in in [
+            ask("--user", "ann", TIDEMILL_PASSWORD="secret"),
+            ask("--token-env", "MY_TOKEN", MY_TOKEN=TOKEN),
+        ]:
+            assert let_in.returncode == 0 and let_in.stdout == b"a\n1\n", let_in.stderr
+        for refused in [
+            ask(),
+            ask("--user", "ann", TIDEMILL_PASSWORD="wrong"),
+            ask("--token-env", "MY_TOKEN", MY_TOKEN="wrong"),
+        ]:
+            assert refused.returncode == 3 and b"refuses" in refused.stderr, refused.stderr
+        assert b"--user" in ask().stderr
+        stranger = ask("--user", "ann", trusted=False, TIDEMILL_PASSWORD="secret")
+        assert stranger.returncode == 3 and b"certificate" in stranger.stderr, stranger.stderr
+        assert "secret" not in server.log_text()
 
 
 def test_output_file_appears_only_when_whole(tmp_path):
@@ -145,8 +210,8 @@ def queries_of(server, text, **filters):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_cancels_the_query_at_the_server(fresh, number):
-    with started("--url", fresh.url(), "-c", ENDLESS) as process:
+def test_a_signal_cancels_the_query_at_the_server(fresh, door, number):
+    with started("--url", door(fresh), "-c", ENDLESS) as process:
         (query,) = wait_until(lambda: queries_of(fresh, ENDLESS, state="running"), what="the query")
         process.send_signal(number)
         assert process.wait(30) == 128 + number, process.stderr.read()
@@ -155,9 +220,9 @@ def test_a_signal_cancels_the_query_at_the_server(fresh, number):
     assert fresh.http.get(fresh.url("/v1/sessions")).json()["sessions"] == []
 
 
-def test_rows_that_nobody_reads_cancel_the_query_at_the_server(fresh):
+def test_rows_that_nobody_reads_cancel_the_query_at_the_server(fresh, door):
     sql = "SELECT value FROM generate_series(1, 100000000) g(value)"
-    with started("--url", fresh.url(), "-c", sql, stdout=subprocess.PIPE) as process:
+    with started("--url", door(fresh), "-c", sql, stdout=subprocess.PIPE) as process:
         process.stdout.read(1000)
         process.stdout.close()
         assert process.wait(30) == 0
@@ -241,8 +306,8 @@ def terminal(tmp_path):
         shell.close()
 
 
-def test_completion_is_no_query(fresh, terminal):
-    shell = terminal("--url", fresh.url())
+def test_completion_is_no_query(fresh, door, terminal):
+    shell = terminal("--url", door(fresh))
     shell.type("SELECT query_id FROM system.quer\t")
     shell.expect("system.queries")
     shell.type("\x03")
@@ -258,8 +323,26 @@ def test_completion_is_no_query(fresh, terminal):
     assert statements == ["SELECT 1 FROM harvest WHERE bushels > 0", "CREATE TABLE harvest (bushels INT)"]
 
 
-def test_ctrl_c_at_a_terminal_ends_the_query_and_not_the_shell(fresh, terminal):
-    shell = terminal("--url", fresh.url())
+def test_a_query_that_takes_its_time_shows_how_far_it_is(fresh, door, terminal):
+    shell = terminal("--url", door(fresh))
+    shell.type("SELECT count(*) FROM generate_series(1, 100000000) a(x) CROSS JOIN generate_series(1, 100) b(y) WHERE x % 7 = y % 11;\n")
+    shell.expect(" rows, ")
+    shell.process.send_signal(signal.SIGINT)
+    shell.expect("cancelled")
+
+
+def test_a_session_that_was_closed_is_replaced(fresh, door, terminal):
+    shell = terminal("--url", door(fresh))
+    (session,) = fresh.http.get(fresh.url("/v1/sessions")).json()["sessions"]
+    assert fresh.http.delete(fresh.url(f"/v1/sessions/{session['id']}")).ok
+    shell.type("SELECT 1;\n")
+    shell.expect("the session expired")
+    shell.type("SELECT 40 + 2 AS answer;\n")
+    shell.expect("42")
+
+
+def test_ctrl_c_at_a_terminal_ends_the_query_and_not_the_shell(fresh, door, terminal):
+    shell = terminal("--url", door(fresh))
     shell.type(f"{ENDLESS};\n")
     (query,) = wait_until(lambda: queries_of(fresh, ENDLESS, state="running"), what="the query")
     shell.process.send_signal(signal.SIGINT)

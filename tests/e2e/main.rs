@@ -1,5 +1,7 @@
 //! Tidemill.
 
 #[cfg(test)]
+mod flight_sql;
+#[cfg(test)]
 #[path = "../tidy.rs"]
 mod tidy;

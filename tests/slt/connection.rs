@@ -1,4 +1,4 @@
-//! One session of the corpus: in process, or through the HTTP door.
+//! One session of the corpus: in process, or through a door.
 
 use std::fmt;
 use std::path::Path;
@@ -14,6 +14,7 @@ use sqllogictest::{AsyncDB, DBOutput};
 use tidemill_engine::{QueryRequest, Session};
 use tidemill_tests::TestServer;
 
+use crate::flight_sql::FlightSession;
 use crate::render::{self, ColumnKind};
 
 /// A way into the engine.
@@ -23,16 +24,19 @@ pub(crate) enum Via {
     Engine,
     /// `POST /v1/query` with a session.
     Http,
+    /// Prepared statements of Flight SQL.
+    FlightSql,
 }
 
 impl Via {
-    pub(crate) const ALL: [Self; 2] = [Self::Engine, Self::Http];
+    pub(crate) const ALL: [Self; 3] = [Self::Engine, Self::Http, Self::FlightSql];
 
     /// The name in `exceptions.toml`.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Engine => "engine",
             Self::Http => "http",
+            Self::FlightSql => "flight_sql",
         }
     }
 }
@@ -62,8 +66,8 @@ impl Places {
 /// A statement that failed.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    message: String,
-    sqlstate: Option<String>,
+    pub(crate) message: String,
+    pub(crate) sqlstate: Option<String>,
 }
 
 impl fmt::Display for Failure {
@@ -81,11 +85,11 @@ impl From<tidemill_engine::Error> for Failure {
 }
 
 /// A failure of the test itself rather than of the statement.
-fn broken(what: &str, error: impl fmt::Display) -> Failure {
+pub(crate) fn broken(what: &str, error: impl fmt::Display) -> Failure {
     Failure { message: format!("{what}: {error}"), sqlstate: None }
 }
 
-type Answer = (SchemaRef, Vec<RecordBatch>);
+pub(crate) type Answer = (SchemaRef, Vec<RecordBatch>);
 
 /// One session.
 pub(crate) struct Connection {
@@ -98,6 +102,7 @@ pub(crate) struct Connection {
 enum Door {
     Engine(Arc<Session>),
     Http(HttpSession),
+    FlightSql(FlightSession),
 }
 
 /// Opens a session.
@@ -105,6 +110,7 @@ pub(crate) async fn connect(via: Via, server: Arc<TestServer>, places: Places) -
     let door = match via {
         Via::Engine => Door::Engine(server.session()?),
         Via::Http => Door::Http(HttpSession::open(server.url("/")).await?),
+        Via::FlightSql => Door::FlightSql(FlightSession::open(server.url("")).await?),
     };
     Ok(Connection { door, places, _server: server })
 }
@@ -119,6 +125,7 @@ impl AsyncDB for Connection {
         let answer = match &self.door {
             Door::Engine(session) => in_process(session, &sql).await,
             Door::Http(session) => session.query(&sql).await,
+            Door::FlightSql(session) => session.query(&sql).await,
         };
         let (schema, batches) =
             answer.map_err(|failure| Failure { message: self.places.fold(&failure.message), ..failure })?;
@@ -133,8 +140,10 @@ impl AsyncDB for Connection {
     }
 
     async fn shutdown(&mut self) {
-        if let Door::Http(session) = &self.door {
-            session.close().await;
+        match &self.door {
+            Door::Engine(_) => {}
+            Door::Http(session) => session.close().await,
+            Door::FlightSql(session) => session.close().await,
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod connection;
 mod corpus;
+mod flight_sql;
 mod render;
 
 use std::sync::Arc;
@@ -28,6 +29,11 @@ fn engine() -> anyhow::Result<()> {
 #[test]
 fn http() -> anyhow::Result<()> {
     runtime()?.block_on(async { tokio::spawn(run(Via::Http)).await? })
+}
+
+#[test]
+fn flight_sql() -> anyhow::Result<()> {
+    runtime()?.block_on(async { tokio::spawn(run(Via::FlightSql)).await? })
 }
 
 async fn run(via: Via) -> anyhow::Result<()> {

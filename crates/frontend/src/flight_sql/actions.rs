@@ -114,7 +114,13 @@ fn cancel(door: &Door, caller: &Caller, info: &FlightInfo) -> Result<CancelStatu
     for ticket in tickets.chain(in_descriptor) {
         let Some(sealed) = sealed(&ticket) else { continue };
         let opened = door.key.open(&sealed, &caller.principal)?;
-        cancelled |= door.statements.get(opened.statement)?.cancel(&reason);
+        let statement = door.statements.get(opened.statement)?;
+        cancelled |= statement.cancel(&reason);
+        // One that waits for its turn has no stream yet, by which the statement knows its queries.
+        if let Some(query) = door.engine.queries().living(&caller.principal, statement.id) {
+            query.cancel(&reason);
+            cancelled = true;
+        }
     }
     Ok(if cancelled { CancelStatus::Cancelled } else { CancelStatus::NotCancellable })
 }

@@ -146,10 +146,22 @@ async fn announced(door: &Door, statement: Statement) -> Result<FlightInfo> {
     let shares = statement.session.setting(PARTITIONS)?.parse().unwrap_or(1);
     if shares > 1 && statement.once.is_none() && statement.work.runs() == 1 {
         let statement = poll::submit(door, statement)?;
+        let _waiting = Waiting(&statement);
         return poll::kept(door, &statement, shares).await;
     }
     let statement = door.statements.open(statement)?;
     of_statement(door, &statement, 1)
+}
+
+/// A client waits for the tickets of a statement that runs in the background. Nobody else knows of it: without the client,
+/// it is cancelled.
+struct Waiting<'a>(&'a Statement);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        // Does nothing to one that has ended.
+        self.0.cancel("the client went away");
+    }
 }
 
 /// What there is to fetch of a statement.

@@ -1,11 +1,14 @@
 //! `PollFlightInfo`: a statement that runs in the background, its result kept, while the client asks how far it is.
+//!
+//! Asked for the ticket of a statement that runs as it is fetched, it tells how far that is; there is nothing to wait for.
+//! What a fraction can not say is in `app_metadata` of the info: the progress as HTTP tells it, in JSON.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_flight::sql::{Command, TicketStatementQuery};
 use arrow_flight::{FlightDescriptor, FlightInfo, PollInfo};
-use tidemill_engine::QueryHandle;
+use tidemill_engine::{Error, QueryHandle};
 use tokio::time::timeout;
 use tonic::{Request, Response};
 
@@ -59,21 +62,34 @@ pub(crate) async fn kept(door: &Door, statement: &Statement, shares: u32) -> Res
 }
 
 async fn progress(door: &Door, statement: &Statement, patience: Duration) -> Result<PollInfo> {
-    let Some(query) = &statement.kept else { return Ok(complete(info::of_statement(door, statement, 1)?)) };
+    let Some(query) = &statement.kept else {
+        let info = info::of_statement(door, statement, 1)?;
+        return match door.engine.queries().living(&statement.principal, statement.id) {
+            Some(query) => running(door, statement, &query, info),
+            None => Ok(complete(info)),
+        };
+    };
     // Whichever comes first, the client is told how things stand.
     let _ = timeout(patience, query.ended()).await;
     if query.state().is_final() {
         return Ok(complete(finished(door, statement, query, 1).await?));
     }
+    running(door, statement, query, info::of_statement(door, statement, 0)?)
+}
+
+/// How far the query is, and the descriptor to ask again with.
+fn running(door: &Door, statement: &Statement, query: &QueryHandle, info: FlightInfo) -> Result<PollInfo> {
+    let progress = query.info().progress;
+    let told = serde_json::to_vec(&progress)
+        .map_err(|error| Error::internal("cannot write the progress of a query").caused_by(error))?;
     let expires_at = statement.expires_at();
     let ticket = ticket::Ticket { statement: statement.id.as_uuid(), share: 0, shares: 1, expires_at };
     let descriptor = FlightDescriptor::new_cmd(info::as_command(door.key.seal(ticket, &statement.principal)));
     // Clients cancel by what they know of the flight: here, that is the descriptor.
-    let info = info::of_statement(door, statement, 0)?.with_descriptor(descriptor.clone());
     Ok(PollInfo {
-        info: Some(info),
+        info: Some(info.with_descriptor(descriptor.clone()).with_app_metadata(told)),
         flight_descriptor: Some(descriptor),
-        progress: query.info().progress.fraction,
+        progress: progress.fraction,
         expiration_time: Some(info::timestamp(expires_at)),
     })
 }

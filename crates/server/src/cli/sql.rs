@@ -1,9 +1,11 @@
 //! `tidemill sql`: statements from the command line, a script or a prompt, against this process or a server.
 
+mod address;
 mod client;
 mod embedded;
 mod ending;
 mod failure;
+mod flight;
 mod output;
 mod progress;
 mod remote;
@@ -21,11 +23,13 @@ use clap::Args;
 use tidemill_engine::auth::Secret;
 
 use super::config::ConfigArgs;
+use address::{Login, Protocol};
 use client::Client;
 use ending::Ending;
 use failure::{EXIT_CODES, Failure};
+use flight::Flight;
 use output::{Format, Output, Style};
-use remote::{Login, Remote};
+use remote::Remote;
 use runner::{Runner, say};
 use shell::Shell;
 
@@ -55,6 +59,8 @@ pub struct SqlArguments {
     output: Option<PathBuf>,
 
     /// A server to connect to, such as http://127.0.0.1:8080; it has its own configuration.
+    ///
+    /// http:// and https:// ask it over HTTP, grpc://HOST:PORT and grpc+tls://HOST:PORT by Flight SQL.
     #[arg(long, conflicts_with_all = ["config", "data_dir", "set"])]
     url: Option<String>,
 
@@ -118,10 +124,20 @@ async fn execute(arguments: SqlArguments) -> Result<(), Failure> {
 async fn prepare(arguments: &SqlArguments) -> Result<(Output, Arc<dyn Client>), Failure> {
     let output = open_output(arguments)?;
     let client = match &arguments.url {
-        Some(url) => Arc::new(Remote::connect(url, login(arguments)?).await?) as Arc<dyn Client>,
+        Some(url) => connect(url, arguments).await?,
         None => embedded::open(&arguments.from).await.map_err(|error| Failure::Usage(super::told(&error)))?,
     };
     Ok((output, client))
+}
+
+/// A session of the server, in the protocol of its URL.
+async fn connect(url: &str, arguments: &SqlArguments) -> Result<Arc<dyn Client>, Failure> {
+    let (protocol, url) = address::parse(url)?;
+    let login = login(arguments)?;
+    Ok(match protocol {
+        Protocol::Http => Arc::new(Remote::connect(url, login).await?),
+        Protocol::FlightSql => Arc::new(Flight::connect(url, login).await?),
+    })
 }
 
 /// Runs everything, and returns the runner with what it has not written yet.

@@ -2,7 +2,6 @@
 
 mod decode;
 
-use std::error::Error as _;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -12,9 +11,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use tidemill_engine::QueryId;
-use tidemill_engine::auth::Secret;
-use url::{Host, Url};
+use url::Url;
 
+use super::address::{Login, innermost, is_loopback};
 use super::client::{Answer, Client, Listing, Progress};
 use super::failure::{Failure, Fault};
 
@@ -22,17 +21,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Bounds requests that only manage: sessions, progress, cancelling. Queries have no bound on this side.
 const CONTROL_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Who we are to the server.
-#[derive(Debug)]
-pub(crate) enum Login {
-    /// Nobody in particular.
-    Anonymous,
-    /// A user with a password.
-    Password(String, Secret),
-    /// An API token.
-    Token(Secret),
-}
 
 /// One session of a server.
 #[derive(Debug)]
@@ -58,8 +46,7 @@ struct QueryDocument {
 
 impl Remote {
     /// Opens a session at this server, which proves that it is there and lets us in.
-    pub(crate) async fn connect(url: &str, login: Login) -> Result<Self, Failure> {
-        let base = parse(url)?;
+    pub(crate) async fn connect(base: Url, login: Login) -> Result<Self, Failure> {
         let mut http = reqwest::Client::builder()
             .user_agent(concat!("tidemill-sql/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT);
@@ -214,39 +201,8 @@ impl Client for Remote {
     }
 }
 
-fn parse(url: &str) -> Result<Url, Failure> {
-    let usage = |reason: &str| Failure::Usage(format!("'{url}' is not the URL of a server: {reason}"));
-    let example = "give one such as http://127.0.0.1:8080";
-    let base = Url::parse(url).map_err(|error| usage(&format!("{error}; {example}")))?;
-    if !matches!(base.scheme(), "http" | "https") || base.host().is_none() {
-        return Err(usage(example));
-    }
-    if !base.username().is_empty() || base.password().is_some() {
-        // Others on the machine can read a command line.
-        return Err(usage("give the user by --user and the password by TIDEMILL_PASSWORD"));
-    }
-    Ok(base)
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
-}
-
-/// The innermost cause: what reqwest wraps around it says only that sending failed.
 fn describe(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = cause.to_string();
-        source = cause.source();
-    }
-    text
+    innermost(&error.without_url())
 }
 
 /// What a response that is no success says.
