@@ -4,9 +4,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{ResolvedTableReference, TableReference};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::optimizer::Optimizer;
+use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion::sql::parser::Statement as SqlStatement;
 use datafusion::sql::sqlparser::ast::ObjectName;
 
@@ -99,8 +102,14 @@ pub(super) fn logical<'a>(
 }
 
 /// The plan with the types that its expressions have when it runs.
+///
+/// Some types follow from the values of constant arguments, such as the scale of `round(x, 2)`, and are known only once
+/// these are folded.
 pub(super) fn analyze(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan> {
-    Ok(state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?)
+    let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
+    let folding = Optimizer::with_rules(vec![Arc::new(SimplifyExpressions::new())]);
+    let plan = folding.optimize(plan, state, |_, _| {})?;
+    Ok(plan.transform_up(|node| Ok(Transformed::yes(node.recompute_schema()?))).data()?)
 }
 
 /// The temporary views among these names, planned now: they see tables that were replaced since.

@@ -88,7 +88,8 @@ fn unsupported(what: impl std::fmt::Display) -> Error {
 fn decode(bytes: &Bytes) -> Result<Plan> {
     let mut plan = *deserialize_bytes(bytes).map_err(|error| {
         let reason = error.strip_backtrace();
-        let reason = reason.rsplit("failed to decode Protobuf message: ").next().unwrap_or_default();
+        // The path to the place says little, and is as long as the plan is deep.
+        let reason = reason.rsplit(": ").next().unwrap_or_default();
         malformed(reason).hint("send a message of type substrait.Plan, as protobuf")
     })?;
     if !plan.parameter_bindings.is_empty() {

@@ -10,7 +10,9 @@ use arrow_flight::decode::FlightRecordBatchStream;
 use arrow_flight::error::FlightError;
 use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::sql::{CommandStatementQuery, ProstMessageExt};
-use arrow_flight::{Action, CancelFlightInfoRequest, FlightClient, FlightDescriptor, FlightInfo, HandshakeRequest, Ticket};
+use arrow_flight::{
+    Action, CancelFlightInfoRequest, FlightClient, FlightDescriptor, FlightInfo, HandshakeRequest, Ticket,
+};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use futures::future::BoxFuture;
@@ -72,7 +74,8 @@ impl Flight {
         if let Some(credentials) = credentials(&self.login)? {
             request.metadata_mut().insert(AUTHORIZATION, credentials);
         }
-        let response = self.service().handshake(request).await.map_err(|status| failed::refused(&self.base, &status))?;
+        let response =
+            self.service().handshake(request).await.map_err(|status| failed::refused(&self.base, &status))?;
         let mut token = response.metadata().get(AUTHORIZATION).cloned().ok_or_else(|| {
             Failure::Connection(format!("{} does not answer like a Tidemill server: it opens no session", self.base))
         })?;
@@ -115,7 +118,7 @@ impl Flight {
             None => stream::empty().boxed(),
         };
         let rest = stream::try_unfold((client, tickets), |(mut client, mut tickets)| async move {
-            let Some(ticket) = tickets.next() else { return Ok(None) };
+            let Some(ticket) = tickets.next() else { return Ok::<_, FlightError>(None) };
             let share = fetch(&mut client, ticket).await?;
             Ok(Some((share, (client, tickets))))
         });

@@ -63,9 +63,13 @@ impl Survey {
                 self.sorts(&mut call.sorts)
             }
             RexType::IfThen(choice) => {
-                for clause in &mut choice.ifs {
+                for (at, clause) in choice.ifs.iter_mut().enumerate() {
                     self.required(clause.r#if.as_mut(), "an IfThen")?;
-                    self.required(clause.then.as_mut(), "an IfThen")?;
+                    match &mut clause.then {
+                        // What the other clauses are compared with: `CASE x WHEN ...`, as DataFusion writes it.
+                        None if at == 0 => {}
+                        then => self.required(then.as_mut(), "an IfThen")?,
+                    }
                 }
                 self.optional(&mut choice.r#else)
             }

@@ -92,7 +92,9 @@ mod tests {
         assert!(fault(&Status::unimplemented("")).is_none());
         assert_eq!(fault(&Status::out_of_range("too large")).unwrap().detail, "too large");
         let refused = refused(&base(), &Status::unauthenticated("credentials are missing"));
-        assert!(matches!(refused, Failure::Connection(message) if message.ends_with("missing; give --user or --token-env")));
+        assert!(
+            matches!(refused, Failure::Connection(message) if message.ends_with("missing; give --user or --token-env"))
+        );
         match broken_off(Status::unavailable("connection reset").into()) {
             Failure::Statement(fault) => assert!(fault.detail.contains("rows are missing"), "{}", fault.detail),
             other => panic!("{other:?}"),
