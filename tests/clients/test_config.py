@@ -63,7 +63,7 @@ def test_each_value_tells_who_set_it(layered):
     for key, value, origin in [
         ("admission.max_queued", 7, r".*my\.toml:3"),
         ("limits.max_parameters", 99, "environment TIDEMILL__LIMITS__MAX_PARAMETERS"),
-        ("results.ttl", "10m", "flag --set results.ttl"),
+        ("results.ttl", "10m", "flag --set"),
         ("admission.max_running", 16, "default"),
     ]:
         entry = get(layered, key)
@@ -239,7 +239,8 @@ class TestWhoMay:
 
 
 def metrics_address(server):
-    found = re.match(r"listening door=metrics address=(\S+)", server.lines.get(timeout=20))
+    while not (found := re.match(r"listening door=metrics address=(\S+)", server.lines.get(timeout=20))):
+        pass
     return found[1]
 
 
