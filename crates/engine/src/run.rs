@@ -4,6 +4,7 @@ mod cpu_pool;
 mod execution;
 mod local;
 mod memory;
+mod pace;
 mod runner;
 mod spill;
 

@@ -12,6 +12,7 @@ use datafusion::prelude::SessionConfig;
 use parking_lot::Mutex;
 
 use super::AccountedPool;
+use super::pace::paced;
 use crate::error::Result;
 use crate::query::QueryHandle;
 use crate::storage::{FileCommit, counted};
@@ -67,8 +68,9 @@ impl Execution {
 
     /// Starts a plan; its progress is the query's from here on.
     pub(crate) fn start(&self, plan: &Arc<dyn ExecutionPlan>) -> Result<SendableRecordBatchStream> {
-        self.handle.meter().watch(plan, Arc::clone(&self.pool));
-        Ok(execute_stream(Arc::clone(plan), Arc::clone(&self.context))?)
+        let plan = paced(Arc::clone(plan))?;
+        self.handle.meter().watch(&plan, Arc::clone(&self.pool));
+        Ok(execute_stream(plan, Arc::clone(&self.context))?)
     }
 
     /// Makes everything that was written visible.
