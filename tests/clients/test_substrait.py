@@ -385,6 +385,17 @@ def test_inserting(fresh):
     assert fresh.value("SELECT count(*) FROM u") == 3
 
 
+def test_inserting_into_a_table_with_constraints(fresh):
+    for statement in ["CREATE TABLE t (a INT)", "INSERT INTO t VALUES (1), (2)", "CREATE TABLE u (n INT DEFAULT 7 CHECK (n > 0), a INT PRIMARY KEY)"]:
+        assert fresh.post(statement).status_code == 200
+    bytes_ = insert(read("t", a=i32()), "u", a=i32())
+    assert post(fresh, bytes_).status_code == 200
+    again = post(fresh, bytes_)
+    assert (again.status_code, again.json()["sqlstate"]) == (409, "23505")
+    assert post(fresh, insert(read("t", a=i32()), "u", n=i32())).json()["sqlstate"] == "23502"
+    assert fresh.rows("SELECT n, a FROM u ORDER BY a") == [(7, 1), (7, 2)]
+
+
 def test_a_reader_can_read_but_not_write(tmp_path):
     with serving(tmp_path / "data", "--config", str(auth_config(tmp_path))) as server:
         admin = ("ann", "secret")

@@ -49,6 +49,7 @@ pub use definition::{OpenTable, ViewDefinition};
 pub use entry::{TableKind, TableStatus};
 pub use listing::{ColumnInfo, TableDetail, TableEntryInfo};
 pub(crate) use memory::MemoryTable;
+pub use memory::{ConstraintInfo, ConstraintKind};
 pub(crate) use overlay::{NamedTables, Scope, SessionCatalogs};
 pub use registry::Catalogs;
 pub use statistics::{ColumnStatistics, Figure, TableStatistics};

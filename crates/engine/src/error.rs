@@ -103,6 +103,18 @@ pub enum Subject {
     Overflow,
     /// A division by zero.
     ZeroDivision,
+    /// A constraint, by its name.
+    Constraint,
+    /// A key that another row has.
+    UniqueKey,
+    /// A value that must not be missing.
+    RequiredValue,
+    /// A condition on the rows of a table.
+    Check,
+    /// How many rows go together.
+    Cardinality,
+    /// What another statement did in the meantime.
+    Concurrency,
 }
 
 /// A failure, with everything a client needs to act on it. Cheap to move: one pointer.

@@ -14,6 +14,7 @@ use super::VirtualSchema;
 pub(super) const SCHEMA: VirtualSchema = VirtualSchema {
     name: "information_schema",
     tables: &[
+        ("check_constraints", constraints::check_constraints),
         ("columns", columns::table),
         ("key_column_usage", constraints::key_column_usage),
         ("routines", routines::table),

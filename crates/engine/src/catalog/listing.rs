@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::ddl::unknown_table;
 use super::entry::{Body, TableEntry, TableKind, TableStatus, memory_provider};
+use super::memory::{ConstraintInfo, Shape, memory_table};
 use super::overlay::SessionCatalogs;
 use super::registry::Catalogs;
 use super::rows::COMMENT;
@@ -56,6 +57,8 @@ pub struct TableDetail {
     /// Its schema as results would have it, but for what may be missing; absent if it is broken.
     #[serde(skip)]
     pub arrow_schema: Option<SchemaRef>,
+    /// Its constraints, all of them enforced.
+    pub constraints: Vec<ConstraintInfo>,
     /// Its rows, if known without reading it.
     pub rows: Option<u64>,
     /// Its bytes, in memory or on disk, if known without reading it.
@@ -78,6 +81,8 @@ pub struct ColumnInfo {
     pub arrow_type: String,
     /// Whether values may be missing.
     pub nullable: bool,
+    /// What an `INSERT` that does not name it puts there, as SQL; null if absent.
+    pub default: Option<String>,
     /// What it means, if told.
     pub comment: Option<String>,
 }
@@ -261,6 +266,7 @@ impl TableDetail {
             error: info.error,
             columns: Vec::new(),
             arrow_schema: None,
+            constraints: Vec::new(),
             rows: None,
             bytes: None,
             location: Vec::new(),
@@ -282,7 +288,10 @@ impl TableDetail {
         self.status = TableStatus::Open;
         self.error = None;
         let schema = table.schema();
-        self.columns = columns_of(&schema);
+        let memory = memory_table(table);
+        let shape = memory.as_ref().map(|table| table.shape());
+        self.columns = columns_of(&schema, shape);
+        self.constraints = shape.map(Shape::constraints).unwrap_or_default();
         self.arrow_schema = Some(plain_schema(&schema));
         if let Some(statistics) = table.statistics() {
             self.rows = known(&statistics.num_rows);
@@ -291,12 +300,13 @@ impl TableDetail {
     }
 }
 
-fn columns_of(schema: &Schema) -> Vec<ColumnInfo> {
+fn columns_of(schema: &Schema, shape: Option<&Shape>) -> Vec<ColumnInfo> {
     let column = |field: &arrow::datatypes::FieldRef| ColumnInfo {
         name: field.name().clone(),
         sql_type: sql_type(field.data_type()),
         arrow_type: field.data_type().to_string(),
         nullable: field.is_nullable(),
+        default: shape.and_then(|shape| shape.default_of(field.name())).map(ToString::to_string),
         comment: field.metadata().get(COMMENT).cloned(),
     };
     schema.fields().iter().map(column).collect()

@@ -1,80 +1,95 @@
-//! Tables in the server's memory: `CREATE TABLE [AS]`, `INSERT`, `DELETE`, `UPDATE`.
+//! Tables in the server's memory, and the statements that change them.
 //!
-//! The contents are a list of immutable chunks behind one pointer. A reader takes the pointer, so it sees a snapshot; a
-//! writer prepares new chunks and then swaps the pointer, so a statement happens as a whole or not at all. Each chunk
-//! carries its own reservation on the pool, so the accounting can not drift from the contents.
+//! The contents are a list of immutable chunks behind one pointer. A reader takes the pointer, so it sees a snapshot. A
+//! writer waits for its [`Turn`](turn), prepares new chunks, checks them against the constraints, and then swaps the
+//! pointer, so a statement happens as a whole or not at all. Chunks and keys carry their own reservations on the pool, so
+//! the accounting can not drift from the contents.
 
+mod changes;
+mod checks;
+mod contents;
+mod declare;
+mod keys;
+mod merge;
 mod rewrite;
+mod shape;
 mod sink;
 mod statistics;
 #[cfg(test)]
 mod tests;
+mod turn;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use arrow::array::{Array, RecordBatch, RecordBatchOptions};
-use arrow::compute::BatchCoalescer;
+use arrow::array::RecordBatch;
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::stats::Precision;
-use datafusion::common::utils::memory::get_record_batch_memory_size;
-use datafusion::common::{ColumnStatistics, Statistics};
+use datafusion::common::{ColumnStatistics, Constraints, Statistics};
 use datafusion::datasource::memory::MemorySourceConfig;
-use datafusion::datasource::sink::DataSinkExec;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
-use datafusion::logical_expr::dml::InsertOp;
 use datafusion::physical_plan::ExecutionPlan;
 use futures::future::BoxFuture;
 use futures::{FutureExt, TryStreamExt};
 use parking_lot::RwLock;
 use uuid::Uuid;
 
-pub(crate) use rewrite::rewrite_dml;
+pub(crate) use checks::{RowCheck, try_default};
+pub(crate) use declare::NewConstraint;
+pub(crate) use rewrite::{Inserted, memory_table, rewrite_dml};
+pub(crate) use shape::Shape;
+pub use shape::{ConstraintInfo, ConstraintKind};
 
-use self::sink::{Insert, Replacement};
+use self::changes::Outcome;
+use self::contents::{Collector, Contents};
+use self::keys::{Keys, Taken};
+use self::turn::Writer;
 use super::scan::{Scan, ScanRequest};
 use crate::cache::Source;
-use crate::error::{Error, ErrorKind, Result, Subject};
-use crate::units::ByteSize;
-
-/// Rows of a chunk: what DataFusion's operators work on at a time.
-const CHUNK_ROWS: usize = 8192;
+use crate::error::Result;
 
 /// A table in memory.
 pub(crate) struct MemoryTable {
     /// No other table has or will have it, also not under the same name.
     id: Uuid,
     name: String,
-    schema: SchemaRef,
+    shape: Shape,
+    declared: Constraints,
     contents: RwLock<Arc<Contents>>,
+    /// Whoever holds it may change the contents.
+    writer: Arc<tokio::sync::Mutex<Writer>>,
+    /// Bytes of the keys, as of the last change.
+    key_bytes: AtomicUsize,
     /// Empty; chunks get theirs from it, on the pool given at creation.
     account: MemoryReservation,
 }
 
-/// What a table holds at one moment.
-#[derive(Debug)]
-pub(crate) struct Contents {
-    /// No other contents of any table have or will have it.
-    id: Uuid,
-    chunks: Vec<Arc<Chunk>>,
-}
-
-/// Rows that never change, and the memory they are accounted with.
-#[derive(Debug)]
-struct Chunk {
-    rows: RecordBatch,
-    reservation: MemoryReservation,
-}
-
 impl MemoryTable {
     /// An empty table whose bytes are accounted on `pool`.
-    pub(crate) fn new(name: impl Into<String>, schema: SchemaRef, pool: &Arc<dyn MemoryPool>) -> Self {
+    ///
+    /// # Errors
+    /// `Unsupported` for keys on columns whose values can not be compared.
+    pub(crate) fn new(name: impl Into<String>, shape: Shape, pool: &Arc<dyn MemoryPool>) -> Result<Self> {
         let name = name.into();
         let account = MemoryConsumer::new(format!("table {name}")).register(pool);
-        let contents = RwLock::new(Arc::new(Contents::new(Vec::new())));
-        Self { id: Uuid::new_v4(), name, schema, contents, account }
+        let table = Self::empty(name, shape, account);
+        // Nobody else has the table yet.
+        let keys = Keys::new(&table)?;
+        if let Ok(mut writer) = table.writer.try_lock() {
+            writer.keys = keys;
+        }
+        Ok(table)
+    }
+
+    /// Without keys.
+    fn empty(name: String, shape: Shape, account: MemoryReservation) -> Self {
+        let declared = shape.declared();
+        let (contents, writer, key_bytes) = Default::default();
+        Self { id: Uuid::new_v4(), name, shape, declared, contents, writer, key_bytes, account }
     }
 
     /// What tells it from all other tables.
@@ -87,9 +102,14 @@ impl MemoryTable {
         &self.name
     }
 
+    /// The columns, their defaults, and the constraints.
+    pub(crate) fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
     /// The columns.
     pub(crate) fn schema(&self) -> &SchemaRef {
-        &self.schema
+        &self.shape.schema
     }
 
     /// Rows now.
@@ -99,108 +119,99 @@ impl MemoryTable {
 
     /// Bytes now, as accounted.
     pub(crate) fn bytes(&self) -> usize {
-        self.snapshot().bytes()
+        self.snapshot().bytes() + self.key_bytes.load(Ordering::Relaxed)
     }
 
     /// Adds all rows of a stream, or none if it fails or does not fit. Returns how many.
     ///
     /// # Errors
-    /// Whatever the stream says; `Resources` if the pool is full.
-    pub(crate) async fn append(&self, stream: SendableRecordBatchStream) -> Result<usize> {
-        let added = self.collect(stream).await?;
-        let count = added.rows();
-        if count > 0 {
-            let mut contents = self.contents.write();
-            let chunks = contents.chunks.iter().chain(&added.chunks).map(Arc::clone).collect();
-            *contents = Arc::new(Contents::new(chunks));
-        }
-        Ok(count)
+    /// Whatever the stream says; `Data` or `Conflict` if a row violates a constraint; `Resources` if the pool is full.
+    pub(crate) async fn append(&self, stream: SendableRecordBatchStream, checks: &[RowCheck]) -> Result<usize> {
+        let added = self.collect(stream, checks).await?;
+        let mut writer = self.turn().await?;
+        let seen = self.snapshot();
+        self.add(&mut writer, &seen, added, Taken::Fail).await
     }
 
-    /// Puts the rows of a stream in the place of `seen`, if the table still holds that.
-    ///
-    /// # Errors
-    /// `Conflict` if another statement changed the table meanwhile; otherwise as [`MemoryTable::append`].
-    async fn replace(&self, seen: &Arc<Contents>, stream: SendableRecordBatchStream) -> Result<()> {
-        let rows = Arc::new(self.collect(stream).await?);
-        let mut contents = self.contents.write();
-        if !Arc::ptr_eq(&contents, seen) {
-            return Err(Error::conflict(
-                Subject::Table,
-                format!("table '{}' was changed by another statement in the meantime", self.name),
-            )
-            .hint("run the statement again"));
+    /// The rows of a stream as chunks.
+    async fn collect(&self, mut stream: SendableRecordBatchStream, checks: &[RowCheck]) -> Result<Contents> {
+        let mut collector = Collector::new(self, checks);
+        while let Some(batch) = stream.try_next().await? {
+            collector.push(&batch)?;
         }
-        *contents = rows;
-        Ok(())
+        collector.finish()
+    }
+
+    /// Adds rows, but for those whose key is taken and that may be skipped. Returns how many.
+    async fn add(&self, writer: &mut Writer, seen: &Contents, added: Contents, taken: Taken) -> Result<usize> {
+        let mut draft = writer.keys.draft(self, false);
+        let added = match taken {
+            Taken::Skip(_) => self.admitted(&writer.keys, &mut draft, added, taken).await?,
+            Taken::Fail | Taken::Twice(_) => {
+                writer.keys.add_all(self, &mut draft, &added, taken).await?;
+                added
+            }
+        };
+        let outcome = Outcome { count: added.rows(), contents: seen.followed_by(&added), keys: draft };
+        Ok(self.put(writer, outcome))
+    }
+
+    async fn admitted(
+        &self,
+        keys: &Keys,
+        draft: &mut keys::KeyDraft,
+        added: Contents,
+        taken: Taken,
+    ) -> Result<Contents> {
+        let mut collector = Collector::new(self, &[]);
+        for chunk in &added.chunks {
+            let admitted = keys.add(self, draft, &chunk.rows, taken)?;
+            if admitted.true_count() == chunk.rows.num_rows() {
+                collector.share(chunk)?;
+            } else {
+                let rows: RecordBatch = filter_record_batch(&chunk.rows, &admitted).map_err(DataFusionError::from)?;
+                collector.push_known(rows)?;
+            }
+            tokio::task::yield_now().await;
+        }
+        collector.finish()
+    }
+
+    /// Makes a change visible. Returns how many rows it is about.
+    fn put(&self, writer: &mut Writer, outcome: Outcome) -> usize {
+        if outcome.count == 0 && outcome.contents.rows() == self.rows() {
+            // Nothing changed: what is known of the contents stays true.
+            return 0;
+        }
+        writer.keys.commit(outcome.keys);
+        self.note_keys(&writer.keys);
+        *self.contents.write() = Arc::new(outcome.contents);
+        outcome.count
+    }
+
+    fn note_keys(&self, keys: &Keys) {
+        self.key_bytes.store(keys.bytes(), Ordering::Relaxed);
     }
 
     fn snapshot(&self) -> Arc<Contents> {
         Arc::clone(&self.contents.read())
     }
 
-    /// The rows of a stream as chunks. They are copied, so that the table does not keep alive the larger buffers that
-    /// they may be slices of.
-    async fn collect(&self, mut stream: SendableRecordBatchStream) -> Result<Contents> {
-        let mut coalescer = BatchCoalescer::new(Arc::clone(&self.schema), CHUNK_ROWS);
-        let mut collected = Contents::new(Vec::new());
-        while let Some(batch) = stream.try_next().await? {
-            coalescer.push_batch(self.conform(&batch)?).map_err(DataFusionError::from)?;
-            while let Some(rows) = coalescer.next_completed_batch() {
-                collected.chunks.push(self.chunk(rows)?);
-            }
-        }
-        coalescer.finish_buffered_batch().map_err(DataFusionError::from)?;
-        while let Some(rows) = coalescer.next_completed_batch() {
-            collected.chunks.push(self.chunk(shrunk(rows)?)?);
-        }
-        Ok(collected)
+    fn writer(&self) -> &Arc<tokio::sync::Mutex<Writer>> {
+        &self.writer
     }
 
-    /// The batch under the table's own schema, so that names and metadata of the source do not matter. Types must agree
-    /// and required columns must have values.
-    fn conform(&self, batch: &RecordBatch) -> Result<RecordBatch> {
-        RecordBatch::try_new(Arc::clone(&self.schema), batch.columns().to_vec()).map_err(|error| {
-            Error::new(ErrorKind::Data, format!("the rows do not fit table '{}': {error}", self.name))
-                .about(Subject::Table)
-                .caused_by(error)
-        })
-    }
-
-    fn chunk(&self, rows: RecordBatch) -> Result<Arc<Chunk>> {
-        let bytes = get_record_batch_memory_size(&rows);
-        let reservation = self.account.new_empty();
-        reservation.try_grow(bytes).map_err(|full| {
-            let needed = ByteSize(u64::try_from(bytes).unwrap_or(u64::MAX));
-            Error::new(
-                ErrorKind::Resources,
-                format!("no memory for {needed} more in table '{}': the limit memory.tables is reached", self.name),
-            )
-            .about(Subject::Memory)
-            .hint("drop in-memory tables that are not needed, or raise memory.tables")
-            .caused_by(full)
-        })?;
-        Ok(Arc::new(Chunk { rows, reservation }))
+    fn account(&self) -> &MemoryReservation {
+        &self.account
     }
 
     fn statistics_of(&self, contents: &Contents) -> Statistics {
         Statistics {
             num_rows: Precision::Exact(contents.rows()),
             total_byte_size: Precision::Exact(contents.bytes()),
-            column_statistics: vec![ColumnStatistics::new_unknown(); self.schema.fields().len()],
+            column_statistics: vec![ColumnStatistics::new_unknown(); self.schema().fields().len()],
         }
     }
-}
-
-/// The rows in buffers of their size: the coalescer allocates for a whole chunk, which the last one seldom fills.
-fn shrunk(rows: RecordBatch) -> Result<RecordBatch> {
-    let (schema, mut columns, count) = rows.into_parts();
-    for column in &mut columns {
-        column.shrink_to_fit();
-    }
-    let options = RecordBatchOptions::new().with_row_count(Some(count));
-    let shrunk = RecordBatch::try_new_with_options(schema, columns, &options).map_err(DataFusionError::from)?;
-    Ok(shrunk)
 }
 
 impl fmt::Debug for MemoryTable {
@@ -209,32 +220,13 @@ impl fmt::Debug for MemoryTable {
     }
 }
 
-impl Contents {
-    fn new(chunks: Vec<Arc<Chunk>>) -> Self {
-        Self { id: Uuid::new_v4(), chunks }
-    }
-
-    fn rows(&self) -> usize {
-        self.chunks.iter().map(|chunk| chunk.rows.num_rows()).sum()
-    }
-
-    fn bytes(&self) -> usize {
-        self.chunks.iter().map(|chunk| chunk.reservation.size()).sum()
-    }
-
-    /// The chunks in at most `most` runs, so that rows that were inserted together stay together and in order.
-    fn partitions(&self, most: usize) -> Vec<Vec<RecordBatch>> {
-        if self.chunks.is_empty() {
-            return vec![Vec::new()];
-        }
-        let run = self.chunks.len().div_ceil(most.max(1));
-        self.chunks.chunks(run).map(|run| run.iter().map(|chunk| chunk.rows.clone()).collect()).collect()
-    }
-}
-
 impl Scan for MemoryTable {
     fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
+        Arc::clone(&self.shape.schema)
+    }
+
+    fn constraints(&self) -> Option<&Constraints> {
+        Some(&self.declared)
     }
 
     fn statistics(&self) -> Option<Statistics> {
@@ -246,28 +238,21 @@ impl Scan for MemoryTable {
         request: ScanRequest,
     ) -> BoxFuture<'static, datafusion::error::Result<Arc<dyn ExecutionPlan>>> {
         let plan = || {
-            let snapshot = self.snapshot();
+            let contents = self.snapshot();
             if let Some(sources) = &request.sources {
-                sources.note(Source::Memory { table: self.id, contents: snapshot.id });
+                sources.note(Source::Memory { table: self.id, contents: contents.id });
             }
-            let partitions = snapshot.partitions(request.target_partitions);
+            let rows =
+                |(_, run): &(usize, &[Arc<contents::Chunk>])| run.iter().map(|chunk| chunk.rows.clone()).collect();
+            let mut partitions: Vec<Vec<RecordBatch>> =
+                contents.runs(request.target_partitions).iter().map(rows).collect();
+            if partitions.is_empty() {
+                partitions.push(Vec::new());
+            }
             let plan: Arc<dyn ExecutionPlan> =
-                MemorySourceConfig::try_new_exec(&partitions, Arc::clone(&self.schema), request.projection)?;
+                MemorySourceConfig::try_new_exec(&partitions, Arc::clone(self.schema()), request.projection)?;
             Ok(plan)
         };
         futures::future::ready(plan()).boxed()
-    }
-
-    fn insert(
-        self: Arc<Self>,
-        input: Arc<dyn ExecutionPlan>,
-        op: InsertOp,
-    ) -> datafusion::error::Result<Arc<dyn ExecutionPlan>> {
-        let sink: Arc<dyn datafusion::datasource::sink::DataSink> = match op {
-            InsertOp::Append => Arc::new(Insert::new(self)),
-            InsertOp::Overwrite => Arc::new(Replacement::of_all(self)),
-            InsertOp::Replace => return Err(Error::unsupported("REPLACE INTO is not supported").into()),
-        };
-        Ok(Arc::new(DataSinkExec::new(input, sink, None)))
     }
 }

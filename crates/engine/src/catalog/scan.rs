@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::Statistics;
+use datafusion::common::{Constraints, Statistics};
 use datafusion::error::Result;
 use datafusion::logical_expr::dml::InsertOp;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
@@ -27,6 +27,11 @@ pub(crate) trait Scan: fmt::Debug + Send + Sync + 'static {
     /// Base table, view or temporary.
     fn table_type(&self) -> TableType {
         TableType::Base
+    }
+
+    /// What holds for the rows, enforced: the optimizer relies on it.
+    fn constraints(&self) -> Option<&Constraints> {
+        None
     }
 
     /// How well each of these predicates is served by [`Scan::scan`].
@@ -87,6 +92,10 @@ impl<T: Scan> TableProvider for Table<T> {
 
     fn table_type(&self) -> TableType {
         self.0.table_type()
+    }
+
+    fn constraints(&self) -> Option<&Constraints> {
+        self.0.constraints()
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {

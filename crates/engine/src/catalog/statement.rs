@@ -1,11 +1,12 @@
 //! The statement that would make a table again, for `SHOW CREATE TABLE`.
 
-use arrow::datatypes::Schema;
+use arrow::datatypes::{FieldRef, Schema};
 use datafusion::common::ResolvedTableReference;
 use datafusion::common::utils::quote_identifier;
 
 use super::definition::ViewDefinition;
 use super::entry::{Body, TableEntry};
+use super::memory::Shape;
 use crate::sql_type::sql_type;
 use crate::storage::TableDefinition;
 
@@ -14,7 +15,7 @@ pub(crate) fn create_statement(name: &ResolvedTableReference, entry: &TableEntry
     let name = [&name.catalog, &name.schema, &name.table].map(|part| quote_identifier(part)).join(".");
     match &entry.body {
         Body::External(slot) => external(&name, slot.definition()),
-        Body::Memory(table) => format!("CREATE TABLE {name} ({})", columns(table.schema())),
+        Body::Memory(table) => format!("CREATE TABLE {name} ({})", declarations(table.shape())),
         Body::View(view) => create_view(&name, view),
     }
 }
@@ -47,11 +48,31 @@ fn create_view(name: &str, view: &ViewDefinition) -> String {
 }
 
 fn columns(schema: &Schema) -> String {
-    let column = |field: &arrow::datatypes::FieldRef| {
-        let required = if field.is_nullable() { "" } else { " NOT NULL" };
-        format!("{} {}{required}", quote_identifier(field.name()), sql_type(field.data_type()))
-    };
     schema.fields().iter().map(column).collect::<Vec<_>>().join(", ")
+}
+
+fn column(field: &FieldRef) -> String {
+    let required = if field.is_nullable() { "" } else { " NOT NULL" };
+    format!("{} {}{required}", quote_identifier(field.name()), sql_type(field.data_type()))
+}
+
+/// The columns with their defaults, and the constraints.
+fn declarations(shape: &Shape) -> String {
+    let columns = shape.schema.fields().iter().zip(&shape.defaults).map(|(field, default)| match default {
+        Some(default) => format!("{} DEFAULT {default}", column(field)),
+        None => column(field),
+    });
+    let constraints = shape.constraints().into_iter().map(|constraint| {
+        let name = quote_identifier(&constraint.name);
+        match constraint.check {
+            Some(check) => format!("CONSTRAINT {name} CHECK ({check})"),
+            None => {
+                let kind = constraint.kind.standard_name();
+                format!("CONSTRAINT {name} {kind} ({})", identifiers(&constraint.columns))
+            }
+        }
+    });
+    columns.chain(constraints).collect::<Vec<_>>().join(", ")
 }
 
 fn identifiers(names: &[String]) -> String {

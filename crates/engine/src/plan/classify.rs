@@ -2,7 +2,7 @@
 
 use datafusion::sql::parser::{ResetStatement, Statement as SqlStatement};
 use datafusion::sql::sqlparser::ast::{
-    ContextModifier, Expr, Ident, ObjectName, Set, ShowCreateObject, Statement, Use, Value,
+    ContextModifier, Expr, Ident, ObjectName, Set, ShowCreateObject, Statement, Truncate, Use, Value,
 };
 
 use super::command::session as command;
@@ -92,6 +92,7 @@ fn sql(statement: Statement, place: Place<'_>) -> Result<Way> {
             Way::ShowCreate(obj_name)
         }
         view @ Statement::CreateView(_) => Way::CreateView(Box::new(view)),
+        Statement::Truncate(truncate) => Way::Plan(Box::new(SqlStatement::Statement(Box::new(truncated(truncate))))),
         Statement::StartTransaction { .. }
         | Statement::Commit { .. }
         | Statement::Rollback { .. }
@@ -102,6 +103,13 @@ fn sql(statement: Statement, place: Place<'_>) -> Result<Way> {
         other => Way::Plan(Box::new(SqlStatement::Statement(Box::new(other)))),
     };
     Ok(way)
+}
+
+/// What says how a `TRUNCATE` treats sequences and foreign keys changes nothing: there are none.
+fn truncated(mut truncate: Truncate) -> Statement {
+    truncate.identity = None;
+    truncate.cascade = None;
+    Statement::Truncate(truncate)
 }
 
 fn show_setting(variable: &[Ident]) -> Box<dyn Command> {
@@ -198,7 +206,7 @@ fn use_target(target: Use) -> Result<Vec<(String, Option<String>)>> {
 }
 
 /// An identifier as SQL means it: lower case unless quoted.
-pub(super) fn normal(ident: &Ident) -> String {
+pub(crate) fn normal(ident: &Ident) -> String {
     match ident.quote_style {
         Some(_) => ident.value.clone(),
         None => ident.value.to_lowercase(),

@@ -2,6 +2,7 @@
 
 pub(super) mod catalog;
 pub(super) mod create;
+pub(super) mod declared;
 pub(super) mod session;
 
 use std::collections::HashMap;
@@ -12,7 +13,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{FieldRef, Fields, Schema, SchemaRef};
 use datafusion::common::{SchemaReference, TableReference};
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::{CreateExternalTable, CreateMemoryTable, DdlStatement, LogicalPlan};
+use datafusion::logical_expr::{CreateExternalTable, DdlStatement};
 use futures::future::BoxFuture;
 
 use self::catalog::Change;
@@ -63,18 +64,7 @@ pub(super) async fn ddl(statement: &Statement, state: &SessionState, ddl: DdlSta
     let resolve = |name: TableReference| name.resolve(&settings.catalog, &settings.schema);
     let change = match ddl {
         DdlStatement::CreateMemoryTable(table) => {
-            refuse_unless_plain(&table)?;
-            let if_exists = if_exists(table.if_not_exists, table.or_replace)?;
-            let query = super::physical::physical(state, &table.input).await?;
-            let declared = matches!(*table.input, LogicalPlan::EmptyRelation(_));
-            let schema = if declared { table.input.schema() } else { query.logical.schema() };
-            let schema = table_schema(schema.as_arrow(), declared);
-            return Ok(Box::new(create::CreateTable {
-                name: resolve(table.name),
-                if_exists,
-                schema,
-                input: query.plan,
-            }));
+            return Ok(Box::new(create::CreateTable::new(statement, state, table).await?));
         }
         DdlStatement::CreateExternalTable(table) => {
             let name = resolve(table.name.clone());
@@ -117,29 +107,10 @@ pub(super) fn if_exists(keep: bool, replace: bool) -> Result<IfExists> {
     }
 }
 
-/// What an in-memory table can not keep is refused rather than ignored.
-fn refuse_unless_plain(table: &CreateMemoryTable) -> Result<()> {
-    let refuse = |what: &str, hint: &str| {
-        Err(Error::unsupported(format!("{what} on in-memory table '{}' is not supported", table.name)).hint(hint))
-    };
-    if !table.constraints.is_empty() {
-        return refuse("a PRIMARY KEY or UNIQUE constraint", "leave it out: it would not be enforced");
-    }
-    if !table.column_defaults.is_empty() {
-        return refuse("a DEFAULT value", "leave it out, and name the value in INSERT");
-    }
-    if table.temporary {
-        return refuse("TEMPORARY", "use CREATE TABLE, or CREATE TEMPORARY VIEW");
-    }
-    Ok(())
-}
-
-/// The columns of a new table. That a query can not give nulls does not mean that the table may not hold them.
-fn table_schema(schema: &Schema, declared: bool) -> SchemaRef {
-    let field = |field: &FieldRef| {
-        let nullable = field.is_nullable() || !declared;
-        Arc::new(field.as_ref().clone().with_metadata(HashMap::new()).with_nullable(nullable))
-    };
+/// The columns of a new table. That a query can not give nulls does not mean that the table may not hold them: what is
+/// required is declared.
+fn table_schema(schema: &Schema) -> SchemaRef {
+    let field = |field: &FieldRef| Arc::new(field.as_ref().clone().with_metadata(HashMap::new()).with_nullable(true));
     Arc::new(Schema::new(schema.fields().iter().map(field).collect::<Fields>()))
 }
 

@@ -14,6 +14,8 @@ use datafusion::sql::parser::Statement as SqlStatement;
 use datafusion::sql::sqlparser::ast::ObjectName;
 
 use super::classify::normal;
+use super::command::declared::Declared;
+use super::defaults::prepare;
 use super::describe::described;
 use super::parameters::number_placeholders;
 use super::parse::{Parsed, parse};
@@ -92,9 +94,16 @@ pub(super) fn logical<'a>(
         let generated = open_files(&mut sql, &state, names.statement).await?;
         merge_keys(&mut sql)?;
         let catalogs = names.catalogs(generated, state.resolve_table_references(&sql)?).await?;
+        let inserted = prepare(&mut sql, &catalogs).await?;
+        if let Some(declared) = Declared::take(&mut sql)? {
+            state.config_mut().set_extension(Arc::new(declared));
+        }
         state.register_catalog_list(Arc::new(catalogs.clone()));
         match state.statement_to_plan(sql).await {
-            Ok(plan) => Ok((state, described(rewrite_dml(plan)?))),
+            Ok(plan) => {
+                let plan = rewrite_dml(&state, plan, &inserted)?;
+                Ok((state, described(plan)))
+            }
             Err(error) => Err(with_suggestions(Error::from(error), &state, &catalogs)),
         }
     }

@@ -62,7 +62,7 @@ pub(super) fn logical<'a>(
         state.register_catalog_list(std::sync::Arc::new(catalogs.clone()));
         let read = read(&state, &plan).await?;
         let plan = match insert {
-            Some(insert) => insert.plan(&catalogs, read).await?,
+            Some(insert) => insert.plan(&state, &catalogs, read).await?,
             None => read,
         };
         Ok((state, plan))

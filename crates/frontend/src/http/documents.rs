@@ -237,6 +237,8 @@ pub(crate) struct Table {
     error: Option<String>,
     /// Its columns, in order; empty if it is broken.
     columns: Vec<Column>,
+    /// Its constraints.
+    constraints: Vec<Constraint>,
     /// Its rows, if known without reading it.
     rows: Option<u64>,
     /// Its bytes, if known without reading it.
@@ -262,8 +264,23 @@ pub(crate) struct Column {
     arrow_type: String,
     /// Whether values may be missing.
     nullable: bool,
+    /// What an `INSERT` that does not name it puts there, as SQL.
+    default: Option<String>,
     /// What it means, if told.
     comment: Option<String>,
+}
+
+/// A constraint of a table, which is enforced.
+#[derive(ToSchema)]
+pub(crate) struct Constraint {
+    /// Its name.
+    name: String,
+    /// `primary_key`, `unique` or `check`.
+    kind: String,
+    /// The columns of a key, in its order.
+    columns: Vec<String>,
+    /// The condition of a check, as SQL.
+    check: Option<String>,
 }
 
 /// A function that SQL can call.

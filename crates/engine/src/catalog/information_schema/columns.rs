@@ -16,6 +16,7 @@ use futures::{FutureExt, StreamExt};
 use crate::catalog::SessionCatalogs;
 use crate::catalog::entry::TableKind;
 use crate::catalog::listing::Listed;
+use crate::catalog::memory::memory_table;
 use crate::catalog::rows::{COMMENT, ColumnOf, Value, VirtualTable};
 use crate::catalog::types::{datetime_precision, numeric};
 use crate::error::Result;
@@ -31,6 +32,7 @@ struct Column {
     table: Arc<Listed>,
     position: i64,
     field: FieldRef,
+    default: Option<String>,
 }
 
 impl Column {
@@ -45,7 +47,7 @@ const COLUMNS: &[ColumnOf<Column>] = &[
     ColumnOf::text(NAMES[2], "the table or view", |row| row.table.name.as_ref().into()),
     ColumnOf::text("column_name", "the column", |row| row.field.name().as_str().into()),
     ColumnOf::integer("ordinal_position", "its place in the table, from 1", |row| row.position.into()),
-    ColumnOf::text("column_default", "always null", |_| Value::Null),
+    ColumnOf::text("column_default", "what INSERT puts there by default, as SQL", |row| row.default.clone().into()),
     ColumnOf::text("is_nullable", "YES if values may be missing", |row| Value::yes(row.field.is_nullable())),
     ColumnOf::text("data_type", "its type, as DESCRIBE names it", |row| sql_type(row.data_type()).into()),
     ColumnOf::integer("character_maximum_length", "always null: text has no bound", |_| Value::Null),
@@ -119,13 +121,14 @@ fn matching(listed: &[Listed], filters: &[Expr]) -> datafusion::error::Result<Ve
 }
 
 async fn columns_of(catalogs: SessionCatalogs, table: Listed) -> Vec<Column> {
-    let schema = match catalogs.table(&table.reference()).await {
-        Ok(Some(opened)) => opened.schema(),
-        // Dropped or broken in the meantime; `system.tables` tells why.
-        Ok(None) | Err(_) => return Vec::new(),
-    };
+    // Dropped or broken in the meantime; `system.tables` tells why.
+    let Ok(Some(opened)) = catalogs.table(&table.reference()).await else { return Vec::new() };
+    let memory = memory_table(&opened);
     let table = Arc::new(table);
-    let column =
-        |(field, position): (&FieldRef, i64)| Column { table: Arc::clone(&table), position, field: Arc::clone(field) };
-    schema.fields().iter().zip(1..).map(column).collect()
+    let column = |(field, position): (&FieldRef, i64)| {
+        let default = memory.as_ref().and_then(|table| table.shape().default_of(field.name()));
+        let default = default.map(ToString::to_string);
+        Column { table: Arc::clone(&table), position, field: Arc::clone(field), default }
+    };
+    opened.schema().fields().iter().zip(1..).map(column).collect()
 }

@@ -1,134 +1,128 @@
-//! Where the rows of a writing statement end: the last operator of `INSERT`, `DELETE` and `UPDATE` on a table in memory.
+//! Where the rows of a writing statement end: its last operator, which changes the table when all rows have arrived.
 
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
-use arrow::compute::{filter_record_batch, not};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::datasource::sink::DataSink;
 use datafusion::error::Result;
+use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType};
 use futures::TryStreamExt;
-use parking_lot::Mutex;
 
-use super::{Contents, MemoryTable};
+use super::changes::{Changes, Outcome};
+use super::checks::RowCheck;
+use super::keys::Taken;
+use super::turn::{ROW, Turn};
 
-/// The column that says which rows a `DELETE` or `UPDATE` is about, after the table's own.
-pub(super) const AFFECTED: &str = "__affected";
+/// Whether a row of a `MERGE` goes, after its number.
+pub(super) const GONE: &str = "__gone";
 
-/// What becomes of the affected rows.
+/// What a statement does, and so which columns its rows have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Affected {
-    /// `DELETE`: they go.
-    Dropped,
-    /// `UPDATE`: they come with their new values.
-    Kept,
+pub(super) enum Effect {
+    /// `INSERT`: the columns of the table.
+    Insert(Taken),
+    /// `INSERT OVERWRITE`: the columns of the table.
+    Overwrite,
+    /// `TRUNCATE`: nothing.
+    Truncate,
+    /// `DELETE`: the number of the row.
+    Delete,
+    /// `UPDATE`: the columns of the table, and the number of the row.
+    Update,
+    /// `MERGE`: the columns of the table, the number of the row if there is one, and whether it goes.
+    Merge(Taken),
 }
 
-/// Adds the rows that arrive.
+impl Effect {
+    /// The columns of the rows that arrive.
+    pub(super) fn schema(self, lenient: &Schema) -> SchemaRef {
+        let number = || Field::new(ROW, DataType::UInt64, true);
+        let gone = || Field::new(GONE, DataType::Boolean, true);
+        let (columns, more) = match self {
+            Self::Insert(_) | Self::Overwrite | Self::Truncate => (true, vec![]),
+            Self::Delete => (false, vec![number()]),
+            Self::Update => (true, vec![number()]),
+            Self::Merge(_) => (true, vec![number(), gone()]),
+        };
+        let own = lenient.fields().iter().filter(|_| columns).map(Arc::clone);
+        Arc::new(Schema::new(own.chain(more.into_iter().map(Arc::new)).collect::<Vec<FieldRef>>()))
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Insert(_) => "insert into",
+            Self::Overwrite => "overwrite of",
+            Self::Truncate => "truncate of",
+            Self::Delete => "delete from",
+            Self::Update => "update of",
+            Self::Merge(_) => "merge into",
+        }
+    }
+}
+
+/// The end of one statement.
 #[derive(Debug)]
-pub(super) struct Insert(Arc<MemoryTable>);
+pub(super) struct Write {
+    pub(super) turn: Arc<Turn>,
+    pub(super) effect: Effect,
+    pub(super) checks: Arc<[RowCheck]>,
+    pub(super) schema: SchemaRef,
+}
 
-impl Insert {
-    pub(super) fn new(table: Arc<MemoryTable>) -> Self {
-        Self(table)
+impl Write {
+    async fn write(&self, rows: SendableRecordBatchStream, context: &TaskContext) -> Result<u64> {
+        let table = &self.turn.table;
+        let count = match self.effect {
+            Effect::Insert(taken) => {
+                // Reading the source needs no turn: statements that only add rows keep each other waiting for the end alone.
+                let added = table.collect(rows, &self.checks).await?;
+                let (mut writer, seen) = self.turn.begin().await?;
+                table.add(&mut writer, &seen, added, taken).await?
+            }
+            Effect::Overwrite | Effect::Truncate => {
+                let (mut writer, seen) = self.turn.begin().await?;
+                let contents = table.collect(rows, &self.checks).await?;
+                let count = if self.effect == Effect::Truncate { seen.rows() } else { contents.rows() };
+                let mut keys = writer.keys.draft(table, true);
+                writer.keys.add_all(table, &mut keys, &contents, Taken::Fail).await?;
+                table.put(&mut writer, Outcome { contents, keys, count })
+            }
+            Effect::Delete | Effect::Update | Effect::Merge(_) => {
+                let (mut writer, seen) = self.turn.begin().await?;
+                let outcome = self.changes(rows, context).await?.apply(&seen, &writer.keys, self.taken()).await?;
+                table.put(&mut writer, outcome)
+            }
+        };
+        Ok(u64::try_from(count).unwrap_or(u64::MAX))
+    }
+
+    async fn changes(&self, mut rows: SendableRecordBatchStream, context: &TaskContext) -> Result<Changes<'_>> {
+        let table = &self.turn.table;
+        let noted = MemoryConsumer::new(format!("changes of table {}", table.name())).register(context.memory_pool());
+        let mut changes = Changes::new(table, &self.checks, noted);
+        while let Some(batch) = rows.try_next().await? {
+            match self.effect {
+                Effect::Delete => changes.delete(&batch)?,
+                Effect::Update => changes.update(&batch)?,
+                Effect::Merge(_) | Effect::Insert(_) | Effect::Overwrite | Effect::Truncate => changes.merge(&batch)?,
+            }
+        }
+        Ok(changes)
+    }
+
+    fn taken(&self) -> Taken {
+        match self.effect {
+            Effect::Insert(taken) | Effect::Merge(taken) => taken,
+            Effect::Overwrite | Effect::Truncate | Effect::Delete | Effect::Update => Taken::Fail,
+        }
     }
 }
 
-/// Replaces the contents by the rows that arrive.
-#[derive(Debug)]
-pub(super) struct Replacement {
-    table: Arc<MemoryTable>,
-    /// What the statement read; the table must hold it still when the statement commits.
-    seen: Arc<Contents>,
-    /// For `DELETE` and `UPDATE`, whose rows carry the column [`AFFECTED`].
-    affected: Option<Affected>,
-    schema: SchemaRef,
-}
-
-impl Replacement {
-    /// `INSERT OVERWRITE`.
-    pub(super) fn of_all(table: Arc<MemoryTable>) -> Self {
-        let (seen, schema) = (table.snapshot(), Arc::clone(&table.schema));
-        Self { table, seen, affected: None, schema }
-    }
-
-    /// `DELETE` and `UPDATE` of a statement that read `seen`.
-    pub(super) fn of_affected(table: Arc<MemoryTable>, seen: Arc<Contents>, affected: Affected) -> Self {
-        let schema = marked_schema(&table.schema);
-        Self { table, seen, affected: Some(affected), schema }
-    }
-
-    async fn write(&self, rows: SendableRecordBatchStream) -> Result<u64> {
-        let count = Arc::new(Mutex::new(0));
-        let total = Arc::clone(&count);
-        let affected = self.affected;
-        let kept = rows.and_then(move |batch| {
-            let kept = keep(batch, affected).map(|(kept, count)| {
-                *total.lock() += count;
-                kept
-            });
-            std::future::ready(kept)
-        });
-        let kept = RecordBatchStreamAdapter::new(Arc::clone(&self.table.schema), kept);
-        self.table.replace(&self.seen, Box::pin(kept)).await?;
-        let count = *count.lock();
-        Ok(count)
-    }
-}
-
-/// The table's columns and the mark.
-pub(super) fn marked_schema(schema: &Schema) -> SchemaRef {
-    let mark = Arc::new(Field::new(AFFECTED, DataType::Boolean, true));
-    Arc::new(Schema::new(schema.fields().iter().map(Arc::clone).chain([mark]).collect::<Vec<_>>()))
-}
-
-/// The rows that stay, without the mark, and the number of rows that count.
-fn keep(batch: RecordBatch, affected: Option<Affected>) -> Result<(RecordBatch, u64)> {
-    let rows = u64::try_from(batch.num_rows()).unwrap_or(u64::MAX);
-    let Some(affected) = affected else { return Ok((batch, rows)) };
-    let columns = batch.num_columns() - 1;
-    let mark = batch.column(columns).as_boolean();
-    let count = u64::try_from(mark.true_count()).unwrap_or(u64::MAX);
-    let rows = batch.project(&(0..columns).collect::<Vec<_>>())?;
-    match affected {
-        Affected::Kept => Ok((rows, count)),
-        Affected::Dropped => Ok((filter_record_batch(&rows, &not(&known(mark))?)?, count)),
-    }
-}
-
-/// The mark with unknown as false: a row stays unless the predicate is true.
-fn known(mark: &BooleanArray) -> BooleanArray {
-    match mark.nulls() {
-        Some(nulls) => BooleanArray::new(mark.values() & nulls.inner(), None),
-        None => mark.clone(),
-    }
-}
-
-impl DataSink for Insert {
-    fn schema(&self) -> &SchemaRef {
-        &self.0.schema
-    }
-
-    fn write_all<'sink, 'context, 'write>(
-        &'sink self,
-        data: SendableRecordBatchStream,
-        _context: &'context Arc<TaskContext>,
-    ) -> Pin<Box<dyn Future<Output = Result<u64>> + Send + 'write>>
-    where
-        'sink: 'write,
-        'context: 'write,
-        Self: 'write,
-    {
-        Box::pin(async move { Ok(u64::try_from(self.0.append(data).await?).unwrap_or(u64::MAX)) })
-    }
-}
-
-impl DataSink for Replacement {
+impl DataSink for Write {
     fn schema(&self) -> &SchemaRef {
         &self.schema
     }
@@ -136,30 +130,19 @@ impl DataSink for Replacement {
     fn write_all<'sink, 'context, 'write>(
         &'sink self,
         data: SendableRecordBatchStream,
-        _context: &'context Arc<TaskContext>,
+        context: &'context Arc<TaskContext>,
     ) -> Pin<Box<dyn Future<Output = Result<u64>> + Send + 'write>>
     where
         'sink: 'write,
         'context: 'write,
         Self: 'write,
     {
-        Box::pin(self.write(data))
+        Box::pin(self.write(data, context))
     }
 }
 
-impl DisplayAs for Insert {
+impl DisplayAs for Write {
     fn fmt_as(&self, _format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "memory table {}", self.0.name())
-    }
-}
-
-impl DisplayAs for Replacement {
-    fn fmt_as(&self, _format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.affected {
-            Some(Affected::Dropped) => "delete from",
-            Some(Affected::Kept) => "update of",
-            None => "overwrite of",
-        };
-        write!(f, "{what} memory table {}", self.table.name())
+        write!(f, "{} memory table {}", self.effect.name(), self.turn.table.name())
     }
 }

@@ -13,7 +13,7 @@ impl MemoryTable {
     pub(crate) fn column_statistics(&self) -> Statistics {
         let contents = self.snapshot();
         let mut statistics = self.statistics_of(&contents);
-        for (at, (column, field)) in statistics.column_statistics.iter_mut().zip(self.schema.fields()).enumerate() {
+        for (at, (column, field)) in statistics.column_statistics.iter_mut().zip(self.schema().fields()).enumerate() {
             let chunks: Vec<ArrayRef> =
                 contents.chunks.iter().map(|chunk| ArrayRef::clone(chunk.rows.column(at))).collect();
             *column = ColumnStatistics {

@@ -20,7 +20,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use crate::auth::{Principal, Role};
-use crate::catalog::memory::{MemoryTable, rewrite_dml};
+use crate::catalog::memory::{Inserted, MemoryTable, Shape, rewrite_dml};
 use crate::catalog::{
     CatalogStore, Catalogs, Census, FunctionInfo, IfExists, MemoryInfo, MemoryStore, NamedTables, NewTable, NodeInfo,
     OpenTable, PlanView, Scope, SessionCatalogs, TableDefinition, ViewDefinition,
@@ -178,7 +178,7 @@ impl Sandbox {
     /// A statement, planned and not run yet.
     pub(in crate::catalog) async fn plan(&self, sql: &str) -> Result<DataFrame> {
         let state = state(self.session());
-        let plan = rewrite_dml(state.create_logical_plan(sql).await?)?;
+        let plan = rewrite_dml(&state, state.create_logical_plan(sql).await?, &Inserted::default())?;
         Ok(DataFrame::new(state, plan))
     }
 
@@ -202,8 +202,8 @@ impl Sandbox {
     pub(in crate::catalog) async fn table_as(&self, name: &str, sql: &str, if_exists: IfExists) -> Arc<MemoryTable> {
         let query = self.plan(sql).await.unwrap();
         let schema = Arc::clone(query.schema().inner());
-        let table = Arc::new(MemoryTable::new(name, schema, &self.pool));
-        table.append(query.execute_stream().await.unwrap()).await.unwrap();
+        let table = Arc::new(MemoryTable::new(name, Shape::plain(schema), &self.pool).unwrap());
+        table.append(query.execute_stream().await.unwrap(), &[]).await.unwrap();
         self.catalogs.create_table(&public(name), NewTable::Memory(Arc::clone(&table)), if_exists).await.unwrap();
         table
     }

@@ -3,25 +3,54 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
 use datafusion::common::ResolvedTableReference;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::{CreateMemoryTable, LogicalPlan};
 use datafusion::physical_plan::ExecutionPlan;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use super::{Command, CommandScope};
+use super::declared::Declared;
+use super::{Command, CommandScope, if_exists, table_schema};
+use crate::catalog::memory::{RowCheck, Shape};
 use crate::catalog::{IfExists, MemoryTable, NewTable};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::plan::{Effect, StatementKind};
 use crate::run::Execution;
+use crate::session::Statement;
 
 /// `CREATE TABLE name AS query`, or with columns only, which is a query without rows.
 #[derive(Debug)]
 pub(in crate::plan) struct CreateTable {
-    pub(in crate::plan) name: ResolvedTableReference,
-    pub(in crate::plan) if_exists: IfExists,
-    pub(in crate::plan) schema: SchemaRef,
-    pub(in crate::plan) input: Arc<dyn ExecutionPlan>,
+    name: ResolvedTableReference,
+    if_exists: IfExists,
+    shape: Shape,
+    checks: Vec<RowCheck>,
+    input: Arc<dyn ExecutionPlan>,
+}
+
+impl CreateTable {
+    /// The command for what DataFusion planned, with what it did not keep.
+    pub(in crate::plan) async fn new(
+        statement: &Statement,
+        state: &SessionState,
+        table: CreateMemoryTable,
+    ) -> Result<Self> {
+        let declared = state.config().get_extension::<Declared>();
+        let declared = declared.map(|declared| Declared::clone(&declared)).unwrap_or_default();
+        if table.temporary {
+            return Err(Error::unsupported(format!("TEMPORARY on in-memory table '{}' is not supported", table.name))
+                .hint("use CREATE TABLE, or CREATE TEMPORARY VIEW"));
+        }
+        let if_exists = if_exists(table.if_not_exists, table.or_replace)?;
+        let name = table.name.resolve(&statement.settings.catalog, &statement.settings.schema);
+        let query = crate::plan::physical::physical(state, &table.input).await?;
+        let has_query = !matches!(*table.input, LogicalPlan::EmptyRelation(_));
+        let schema = if has_query { query.logical.schema() } else { table.input.schema() };
+        let shape = declared.shape(state, &name.table, table_schema(schema.as_arrow()))?;
+        let checks = RowCheck::all(state, &shape)?;
+        Ok(Self { name, if_exists, shape, checks, input: query.plan })
+    }
 }
 
 impl Command for CreateTable {
@@ -49,8 +78,8 @@ impl Command for CreateTable {
             if !catalogs.may_create(&self.name, self.if_exists).await? {
                 return Ok(Vec::new());
             }
-            let table = Arc::new(MemoryTable::new(self.name.to_string(), self.schema, engine.table_pool()));
-            table.append(execution.start(&self.input)?).await?;
+            let table = Arc::new(MemoryTable::new(self.name.to_string(), self.shape, engine.table_pool())?);
+            table.append(execution.start(&self.input)?, &self.checks).await?;
             catalogs.create_table(&self.name, NewTable::Memory(table), self.if_exists).await?;
             Ok(Vec::new())
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use datafusion::catalog::default_table_source::provider_as_source;
 use datafusion::common::{Column, TableReference};
+use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::dml::InsertOp;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, lit};
 use datafusion::scalar::ScalarValue;
@@ -15,6 +16,7 @@ use datafusion_substrait::substrait::proto::write_rel::{WriteOp, WriteType};
 use super::survey::reference;
 use super::{malformed, root, unsupported};
 use crate::catalog::SessionCatalogs;
+use crate::catalog::memory::{Inserted, rewrite_dml};
 use crate::error::{Error, Result, Subject};
 use crate::plan::suggest::closest;
 
@@ -58,7 +60,12 @@ impl Insert {
     }
 
     /// The plan that inserts the rows, each cast to the type of its column; other columns get their defaults.
-    pub(super) async fn plan(self, catalogs: &SessionCatalogs, rows: LogicalPlan) -> Result<LogicalPlan> {
+    pub(super) async fn plan(
+        self,
+        state: &SessionState,
+        catalogs: &SessionCatalogs,
+        rows: LogicalPlan,
+    ) -> Result<LogicalPlan> {
         let name = catalogs.resolve(self.table.clone());
         let table = catalogs.table(&name).await?;
         let table = table.ok_or_else(|| Error::not_found(Subject::Table, format!("table '{name}' not found")))?;
@@ -84,12 +91,14 @@ impl Insert {
         for field in schema.fields() {
             let value = match self.columns.iter().position(|column| column == field.name()) {
                 Some(at) => Expr::Column(Column::from(rows.schema().qualified_field(at))),
-                None => table.get_column_default(field.name()).cloned().unwrap_or_else(|| lit(ScalarValue::Null)),
+                // Until the plan is rewritten.
+                None => lit(ScalarValue::Null),
             };
             values.push(value.cast_to(field.data_type(), rows.schema())?.alias(field.name()));
         }
         let rows = LogicalPlanBuilder::from(rows).project(values)?.build()?;
         let target = provider_as_source(Arc::clone(&table));
-        Ok(LogicalPlanBuilder::insert_into(rows, self.table, target, InsertOp::Append)?.build()?)
+        let plan = LogicalPlanBuilder::insert_into(rows, self.table, target, InsertOp::Append)?.build()?;
+        rewrite_dml(state, plan, &Inserted { columns: self.columns, conflict: None })
     }
 }

@@ -4,7 +4,8 @@ use serde::Serialize;
 use serde_json::json;
 use tidemill_engine::QueryInfo;
 use tidemill_engine::catalog::{
-    ColumnInfo, FunctionInfo, FunctionKind, NodeInfo, TableDetail, TableEntryInfo, TableKind, TableStatus,
+    ColumnInfo, ConstraintInfo, ConstraintKind, FunctionInfo, FunctionKind, NodeInfo, TableDetail, TableEntryInfo,
+    TableKind, TableStatus,
 };
 use tidemill_engine::session::SessionInfo;
 use utoipa::PartialSchema;
@@ -78,6 +79,7 @@ fn documents_of_catalogs() {
         status,
         error: None,
         columns: Vec::new(),
+        constraints: Vec::new(),
         rows: None,
         bytes: None,
         location: Vec::new(),
@@ -93,7 +95,14 @@ fn documents_of_catalogs() {
         sql_type: String::new(),
         arrow_type: String::new(),
         nullable: true,
+        default: None,
         comment: None,
+    });
+    same::<Constraint>(ConstraintInfo {
+        name: String::new(),
+        kind: ConstraintKind::PrimaryKey,
+        columns: Vec::new(),
+        check: None,
     });
     same::<Function>(FunctionInfo {
         name: String::new(),

@@ -33,9 +33,14 @@ pub(crate) fn conceal(error: &mut ErrorInfo) {
 /// The status that the error had when it happened; the test holds this table to the one of kinds.
 fn status(code: &str, sqlstate: &str) -> StatusCode {
     match code {
-        "ALREADY_EXISTS" | "QUERY_EXISTS" | "IDEMPOTENCY_CONFLICT" | "RESULT_NOT_READY" | "DEPENDENTS_EXIST" => {
-            StatusCode::CONFLICT
-        }
+        "ALREADY_EXISTS"
+        | "QUERY_EXISTS"
+        | "IDEMPOTENCY_CONFLICT"
+        | "RESULT_NOT_READY"
+        | "DEPENDENTS_EXIST"
+        | "UNIQUE_VIOLATION"
+        | "CONCURRENT_CHANGE" => StatusCode::CONFLICT,
+        "NOT_NULL_VIOLATION" | "CHECK_VIOLATION" | "CARDINALITY_VIOLATION" => StatusCode::UNPROCESSABLE_ENTITY,
         "UNAUTHENTICATED" => StatusCode::UNAUTHORIZED,
         "FORBIDDEN" | "READ_ONLY" => StatusCode::FORBIDDEN,
         "UNSUPPORTED" => StatusCode::NOT_IMPLEMENTED,
@@ -105,6 +110,12 @@ mod tests {
             Some(Subject::Dependents),
             Some(Subject::Overflow),
             Some(Subject::ZeroDivision),
+            Some(Subject::Constraint),
+            Some(Subject::UniqueKey),
+            Some(Subject::RequiredValue),
+            Some(Subject::Check),
+            Some(Subject::Cardinality),
+            Some(Subject::Concurrency),
         ];
         for kind in kinds {
             for subject in subjects {
