@@ -95,12 +95,13 @@ def test_constraints(fresh):
     expect(run(twice), "CARDINALITY_VIOLATION", 422, "21000")
     unknown = "INSERT INTO t VALUES (9, 1) ON CONFLICT ON CONSTRAINT nope DO NOTHING"
     expect(run(unknown), "CONSTRAINT_NOT_FOUND", 400, "42704")
+    expect(run("ALTER TABLE t DROP CONSTRAINT nope"), "CONSTRAINT_NOT_FOUND", 400, "42704")
     assert run("SELECT count(*), sum(n) FROM t").json()["rows"] == [[2, 2]]
 
 
 @pytest.mark.parametrize(
     "sql",
-    ["TRUNCATE TABLE t", "MERGE INTO t USING (VALUES (1)) AS s(x) ON t.x = s.x WHEN MATCHED THEN DELETE"],
+    ["TRUNCATE TABLE t", "MERGE INTO t USING (VALUES (1)) AS s(x) ON t.x = s.x WHEN MATCHED THEN DELETE", "ALTER TABLE t DROP COLUMN x"],
 )
 def test_a_get_changes_no_table(fresh, sql):
     assert fresh.post("CREATE TABLE t AS SELECT 1 AS x, 2 AS y").status_code == 200

@@ -184,6 +184,54 @@ impl Catalogs {
         Ok(true)
     }
 
+    /// Puts a table in memory in the place of the one that it was made from, under another name if `to` is one.
+    ///
+    /// # Errors
+    /// `Conflict` if the name is taken, or stands for another table by now.
+    pub(crate) async fn alter_table(
+        &self,
+        from: &ResolvedTableReference,
+        old: &Arc<MemoryTable>,
+        to: &ResolvedTableReference,
+        new: Arc<MemoryTable>,
+    ) -> Result<()> {
+        let _turn = self.changing.lock().await;
+        let entry = self.entry(from).await?;
+        if !matches!(&entry.body, Body::Memory(table) if Arc::ptr_eq(table, old)) {
+            let message = format!("table '{from}' was replaced by another statement in the meantime");
+            return Err(Error::conflict(Subject::Concurrency, message).hint("run the statement again"));
+        }
+        if to != from {
+            self.existing(to, TableKind::Memory, IfExists::Fail).await?;
+            self.store.apply(&CatalogChange::Drop(from.clone())).await?;
+        }
+        let entry = TableEntry { name: Arc::clone(&to.table), origin: entry.origin, body: Body::Memory(new) };
+        self.store.apply(&CatalogChange::Put(to.clone(), entry.stored())).await?;
+        let mut tree = Tree::clone(&self.snapshot());
+        tree.replay(CatalogChange::Drop(from.clone()));
+        tree.put(to, Arc::new(entry));
+        self.publish(tree);
+        Ok(())
+    }
+
+    /// The table in memory of this name.
+    ///
+    /// # Errors
+    /// `NotFound`, with similar names; `Unsupported` for other tables, `Invalid` for views.
+    pub(crate) async fn memory_table(&self, name: &ResolvedTableReference) -> Result<Arc<MemoryTable>> {
+        changeable(&name.catalog, &name.schema)?;
+        match &self.entry(name).await?.body {
+            Body::Memory(table) => Ok(Arc::clone(table)),
+            Body::View(_) => {
+                Err(Error::invalid(format!("'{name}' is a view")).hint("use CREATE OR REPLACE VIEW to change it"))
+            }
+            Body::External(_) => {
+                Err(Error::unsupported(format!("table '{name}' is over files and can not be altered"))
+                    .hint("use CREATE OR REPLACE EXTERNAL TABLE"))
+            }
+        }
+    }
+
     /// The entry of this name.
     ///
     /// # Errors

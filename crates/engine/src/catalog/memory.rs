@@ -5,6 +5,7 @@
 //! pointer, so a statement happens as a whole or not at all. Chunks and keys carry their own reservations on the pool, so
 //! the accounting can not drift from the contents.
 
+mod alter;
 mod changes;
 mod checks;
 mod contents;
@@ -38,6 +39,7 @@ use futures::{FutureExt, TryStreamExt};
 use parking_lot::RwLock;
 use uuid::Uuid;
 
+pub(crate) use alter::{Alteration, alter};
 pub(crate) use checks::{RowCheck, try_default};
 pub(crate) use declare::NewConstraint;
 pub(crate) use rewrite::{Inserted, memory_table, rewrite_dml};

@@ -92,6 +92,7 @@ fn sql(statement: Statement, place: Place<'_>) -> Result<Way> {
             Way::ShowCreate(obj_name)
         }
         view @ Statement::CreateView(_) => Way::CreateView(Box::new(view)),
+        Statement::AlterTable(table) => Way::Command(super::command::alter::command(table, place)?),
         Statement::Truncate(truncate) => Way::Plan(Box::new(SqlStatement::Statement(Box::new(truncated(truncate))))),
         Statement::StartTransaction { .. }
         | Statement::Commit { .. }

@@ -1,5 +1,6 @@
 //! Statements that are no plans: they change the session, the catalog or another query.
 
+pub(super) mod alter;
 pub(super) mod catalog;
 pub(super) mod create;
 pub(super) mod declared;

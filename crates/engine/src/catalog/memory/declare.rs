@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::datatypes::{FieldRef, Schema};
-use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Ident, Visit, VisitMut, Visitor, VisitorMut};
 
 use super::shape::{Check, Key, Shape};
 use crate::error::{Error, Result, Subject};
@@ -123,6 +123,44 @@ impl Visitor for Names {
         match expr {
             SqlExpr::Identifier(ident) => self.0.push(normal(ident)),
             SqlExpr::CompoundIdentifier(parts) => self.0.extend(parts.iter().map(normal)),
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// The expression with a column under its new name.
+pub(super) fn renamed(mut expr: SqlExpr, from: &str, to: &str) -> SqlExpr {
+    // The visitor never breaks off.
+    let _ = VisitMut::visit(&mut expr, &mut Rename { from, to });
+    expr
+}
+
+struct Rename<'a> {
+    from: &'a str,
+    to: &'a str,
+}
+
+impl Rename<'_> {
+    fn rename(&self, ident: &mut Ident) {
+        if normal(ident) == self.from {
+            *ident =
+                if self.to == self.to.to_lowercase() { Ident::new(self.to) } else { Ident::with_quote('"', self.to) };
+        }
+    }
+}
+
+impl VisitorMut for Rename<'_> {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &mut SqlExpr) -> ControlFlow<()> {
+        match expr {
+            SqlExpr::Identifier(ident) => self.rename(ident),
+            SqlExpr::CompoundIdentifier(parts) => {
+                if let Some(last) = parts.last_mut() {
+                    self.rename(last);
+                }
+            }
             _ => {}
         }
         ControlFlow::Continue(())

@@ -88,6 +88,12 @@ impl KeySet {
         Ok(Self { key: key.clone(), converter, known: HashSet::new(), held })
     }
 
+    /// The same keys for a constraint that has another name, or whose columns are in other places.
+    pub(super) fn of(mut self, key: &Key) -> Self {
+        self.key = key.clone();
+        self
+    }
+
     /// The keys of rows, and where there is none because a value is missing.
     fn encode(&self, rows: &RecordBatch) -> Result<(Rows, Option<NullBuffer>)> {
         let mut nulls = None;

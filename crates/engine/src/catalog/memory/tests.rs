@@ -181,6 +181,25 @@ async fn keys_are_accounted_and_go_with_their_rows() {
 }
 
 #[tokio::test]
+async fn a_statement_that_was_planned_before_its_table_was_altered_fails() {
+    let sandbox = Sandbox::new().await;
+    let table = keyed(&sandbox).await;
+    sandbox.rows("INSERT INTO k VALUES (1, 1)").await;
+    let insert = sandbox.plan("INSERT INTO k VALUES (2, 2)").await.unwrap();
+    let update = sandbox.plan("UPDATE k SET v = 5").await.unwrap();
+    let state = update.clone().into_parts().0;
+    let changes = vec![super::Alteration::DropColumn { column: "v".to_owned(), if_exists: false }];
+    super::alter(&sandbox.catalogs, &state, &table, (&public("k"), &public("k")), changes).await.unwrap();
+    for late in [insert, update] {
+        let error = crate::error::Error::from(late.collect().await.unwrap_err());
+        assert_eq!((error.code(), error.sqlstate()), ("CONCURRENT_CHANGE", "40001"), "{error}");
+    }
+    assert_eq!(sandbox.rows("SELECT * FROM k").await, ["1"]);
+    assert_eq!(sandbox.error("INSERT INTO k VALUES (1)").await.sqlstate(), "23505");
+    sandbox.rows("INSERT INTO k VALUES (2)").await;
+}
+
+#[tokio::test]
 async fn a_plan_that_is_dropped_gives_its_turn_to_the_next() {
     let sandbox = Sandbox::new().await;
     five(&sandbox).await;
