@@ -99,6 +99,27 @@ def test_constraints(fresh):
     assert run("SELECT count(*), sum(n) FROM t").json()["rows"] == [[2, 2]]
 
 
+def test_changes_at_the_same_time(fresh):
+    """Each statement that succeeds counts, also beside those that alter the table or make it anew from itself."""
+    assert fresh.post("CREATE TABLE t AS SELECT 0 AS n").status_code == 200
+
+    def write(number: int):
+        sql = {
+            0: f"ALTER TABLE t ADD COLUMN c{number} INT DEFAULT {number}",
+            1: "CREATE OR REPLACE TABLE t AS SELECT n + 1 AS n FROM t",
+            2: "UPDATE t SET n = n + 1",
+            3: "MERGE INTO t USING (VALUES (1)) AS s(x) ON true WHEN MATCHED THEN UPDATE SET n = t.n + s.x",
+        }[number % 4]
+        response = fresh.post(sql)
+        if response.status_code != 200:
+            expect(response, "CONCURRENT_CHANGE", 409, "40001")
+        return response.status_code == 200 and number % 4 > 0
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        counted = sum(pool.map(write, range(80)))
+    assert counted > 0 and fresh.rows("SELECT n FROM t") == [(counted,)]
+
+
 @pytest.mark.parametrize(
     "sql",
     ["TRUNCATE TABLE t", "MERGE INTO t USING (VALUES (1)) AS s(x) ON t.x = s.x WHEN MATCHED THEN DELETE", "ALTER TABLE t DROP COLUMN x"],

@@ -173,7 +173,7 @@ pub(super) fn source<T: Scan>(table: T) -> Arc<dyn TableSource> {
 }
 
 /// The plan with the statement's own table read as it is when its turn comes.
-fn as_seen(plan: LogicalPlan, turn: &Arc<Turn>) -> Result<LogicalPlan> {
+pub(super) fn as_seen(plan: LogicalPlan, turn: &Arc<Turn>) -> Result<LogicalPlan> {
     let seen = plan.transform_down_with_subqueries(|node| {
         let LogicalPlan::TableScan(scan) = &node else { return Ok(Transformed::no(node)) };
         if !target(&scan.source).is_some_and(|table| Arc::ptr_eq(&table, &turn.table)) {

@@ -83,7 +83,8 @@ impl MemoryTable {
     pub(super) async fn turn(&self) -> Result<OwnedMutexGuard<Writer>> {
         let guard = Arc::clone(self.writer()).lock_owned().await;
         if guard.retired {
-            let message = format!("table '{}' was altered by another statement in the meantime", self.name());
+            let message =
+                format!("table '{}' was altered or replaced by another statement in the meantime", self.name());
             return Err(Error::conflict(Subject::Concurrency, message).hint("run the statement again"));
         }
         Ok(guard)

@@ -12,8 +12,8 @@ use futures::future::BoxFuture;
 
 use super::declared::Declared;
 use super::{Command, CommandScope, if_exists, table_schema};
-use crate::catalog::memory::{RowCheck, Shape};
-use crate::catalog::{IfExists, MemoryTable, NewTable};
+use crate::catalog::memory::{Replaced, RowCheck, Shape};
+use crate::catalog::{IfExists, MemoryTable, NewTable, SessionCatalogs};
 use crate::error::{Error, Result};
 use crate::plan::{Effect, StatementKind};
 use crate::run::Execution;
@@ -26,6 +26,8 @@ pub(in crate::plan) struct CreateTable {
     if_exists: IfExists,
     shape: Shape,
     checks: Vec<RowCheck>,
+    /// The table in memory whose place it takes.
+    replaced: Option<Replaced>,
     input: Arc<dyn ExecutionPlan>,
 }
 
@@ -44,13 +46,22 @@ impl CreateTable {
         }
         let if_exists = if_exists(table.if_not_exists, table.or_replace)?;
         let name = table.name.resolve(&statement.settings.catalog, &statement.settings.schema);
-        let query = crate::plan::physical::physical(state, &table.input).await?;
+        let replaced = if if_exists == IfExists::Replace { replaced(state, &name).await } else { None };
+        let input = replaced.as_ref().map(|replaced| replaced.query(&table.input)).transpose()?;
+        let query = crate::plan::physical::physical(state, input.as_ref().unwrap_or(&table.input)).await?;
         let has_query = !matches!(*table.input, LogicalPlan::EmptyRelation(_));
         let schema = if has_query { query.logical.schema() } else { table.input.schema() };
         let shape = declared.shape(state, &name.table, table_schema(schema.as_arrow()))?;
         let checks = RowCheck::all(state, &shape)?;
-        Ok(Self { name, if_exists, shape, checks, input: query.plan })
+        Ok(Self { name, if_exists, shape, checks, replaced, input: query.plan })
     }
+}
+
+/// The table in memory that has this name, as the statement sees the catalogs.
+async fn replaced(state: &SessionState, name: &ResolvedTableReference) -> Option<Replaced> {
+    let catalogs = state.catalog_list().downcast_ref::<SessionCatalogs>()?;
+    // What can not be opened is not in memory.
+    Replaced::of(&catalogs.table(name).await.ok()??)
 }
 
 impl Command for CreateTable {
@@ -80,7 +91,12 @@ impl Command for CreateTable {
             }
             let table = Arc::new(MemoryTable::new(self.name.to_string(), self.shape, engine.table_pool())?);
             table.append(execution.start(&self.input)?, &self.checks).await?;
-            catalogs.create_table(&self.name, NewTable::Memory(table), self.if_exists).await?;
+            match self.replaced {
+                Some(replaced) => replaced.with(catalogs, &self.name, table).await?,
+                None => {
+                    catalogs.create_table(&self.name, NewTable::Memory(table), self.if_exists).await?;
+                }
+            }
             Ok(Vec::new())
         }
         .boxed()
