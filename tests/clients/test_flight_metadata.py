@@ -279,3 +279,34 @@ def test_types_by_number(client):
 def test_keys_of_what_is_not_there(client):
     for name in ["CommandGetPrimaryKeys", "CommandGetImportedKeys", "CommandGetExportedKeys", "CommandGetCrossReference"]:
         assert client.table(command(name, {3: "no_such_table"})).num_rows == 0
+
+
+def test_primary_keys(flight, client, scratch):
+    """The tables of a name with their keys, each column a row, in the order of the key; as they are now."""
+    client.execute(f"CREATE TABLE {scratch} (a INT, b VARCHAR UNIQUE, \"C\" DATE, CONSTRAINT the_key PRIMARY KEY (\"C\", a))")
+    client.execute(f"CREATE SCHEMA {scratch}_schema")
+    try:
+        other = f"{scratch}_schema.{scratch}"
+        client.execute(f"CREATE TABLE {other} (id BIGINT PRIMARY KEY)")
+        first = [("tidemill", "public", scratch, "C", 1, "the_key"), ("tidemill", "public", scratch, "a", 2, "the_key")]
+        second = [("tidemill", f"{scratch}_schema", scratch, "id", 1, f"{scratch}_pkey")]
+        for place, expected in [
+            ({}, first + second),
+            ({1: "tidemill"}, first + second),
+            ({1: "tidemill", 2: "public"}, first),
+            ({2: f"{scratch}_schema"}, second),
+            ({1: "no_such_catalog"}, []),
+            # These are names, not patterns.
+            ({2: "publi%"}, []),
+        ]:
+            found = client.table(command("CommandGetPrimaryKeys", place | {3: scratch}))
+            assert [tuple(row.values()) for row in found.to_pylist()] == expected, place
+        client.execute(f"ALTER TABLE {scratch} RENAME COLUMN a TO z")
+        client.execute(f"ALTER TABLE {other} DROP CONSTRAINT {scratch}_pkey")
+        found = client.table(command("CommandGetPrimaryKeys", {3: scratch}))
+        assert found.column("column_name").to_pylist() == ["C", "z"]
+        # There are no foreign keys to or from it.
+        for name in ["CommandGetImportedKeys", "CommandGetExportedKeys"]:
+            assert client.table(command(name, {3: scratch})).num_rows == 0
+    finally:
+        flight.post(f"DROP SCHEMA {scratch}_schema CASCADE")

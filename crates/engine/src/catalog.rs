@@ -1,7 +1,7 @@
 //! Catalogs, schemas, tables and views; and what the server tells about itself as tables.
 //!
 //! ```text
-//! Catalogs            the tree that all sessions share; DDL; listings as plain data   registry, tree, ddl, listing
+//! Catalogs            the tree that all sessions share; DDL; listings as plain data   registry, tree, ddl, listing, primary_keys
 //!   TableEntry        a table over files (opened at first use), in memory, or a view  entry, folder, memory, view
 //!   CatalogStore      where what SQL makes is kept: the seam for durable catalogs     store
 //! SessionCatalogs     the tree as one statement sees it, for DataFusion               overlay
@@ -26,6 +26,7 @@ mod information_schema;
 mod listing;
 pub(crate) mod memory;
 mod overlay;
+mod primary_keys;
 mod registry;
 mod rows;
 pub(crate) mod scan;
@@ -51,6 +52,7 @@ pub use listing::{ColumnInfo, TableDetail, TableEntryInfo};
 pub(crate) use memory::MemoryTable;
 pub use memory::{ConstraintInfo, ConstraintKind};
 pub(crate) use overlay::{NamedTables, Scope, SessionCatalogs};
+pub use primary_keys::PrimaryKey;
 pub use registry::Catalogs;
 pub use statistics::{ColumnStatistics, Figure, TableStatistics};
 pub use store::{CatalogChange, CatalogStore, MemoryStore, StoredEntry};

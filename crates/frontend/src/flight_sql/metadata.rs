@@ -74,7 +74,7 @@ pub(crate) async fn batch(door: &Door, caller: &Caller, command: &Command) -> Re
         Command::CommandGetDbSchemas(command) => schemas::batch(door, caller, command),
         Command::CommandGetTables(command) => tables::batch(door, caller, command).await,
         Command::CommandGetTableTypes(_) => tables::types(),
-        Command::CommandGetPrimaryKeys(command) => keys::primary(door, caller, command).await,
+        Command::CommandGetPrimaryKeys(command) => keys::primary(door, caller, command),
         Command::CommandGetImportedKeys(_)
         | Command::CommandGetExportedKeys(_)
         | Command::CommandGetCrossReference(_) => Ok(keys::no_foreign()),
