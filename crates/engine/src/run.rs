@@ -5,6 +5,7 @@ mod execution;
 mod local;
 mod memory;
 mod pace;
+mod reads;
 mod runner;
 mod spill;
 

@@ -3,6 +3,7 @@
 //! The rules of the analyzer run after its own, so operands have one type already.
 
 mod arithmetic;
+mod bounded;
 mod correlation;
 mod intervals;
 mod membership;
@@ -40,10 +41,12 @@ pub(super) fn rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     ]
 }
 
-/// The functions that the rules put into plans, for the state that plans are made and read with.
+/// The functions that the rules put into plans, for the state that plans are made and read with; and those in the place of
+/// DataFusion's.
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     let [add, subtract, multiply] = arithmetic::functions();
-    vec![add, subtract, multiply, intervals::function(), nothing_found::function()]
+    let [repeat, lpad, rpad] = bounded::functions();
+    vec![add, subtract, multiply, intervals::function(), nothing_found::function(), repeat, lpad, rpad]
 }
 
 /// The aggregates, likewise.

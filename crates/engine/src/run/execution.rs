@@ -11,8 +11,8 @@ use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SessionConfig;
 use parking_lot::Mutex;
 
-use super::AccountedPool;
 use super::pace::paced;
+use super::{AccountedPool, reads};
 use crate::error::Result;
 use crate::query::QueryHandle;
 use crate::storage::{FileCommit, counted};
@@ -68,7 +68,7 @@ impl Execution {
 
     /// Starts a plan; its progress is the query's from here on.
     pub(crate) fn start(&self, plan: &Arc<dyn ExecutionPlan>) -> Result<SendableRecordBatchStream> {
-        let plan = paced(Arc::clone(plan))?;
+        let plan = reads::through(paced(Arc::clone(plan))?, self.context.runtime_env().as_ref())?;
         self.handle.meter().watch(&plan, Arc::clone(&self.pool));
         Ok(execute_stream(plan, Arc::clone(&self.context))?)
     }

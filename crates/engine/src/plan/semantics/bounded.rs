@@ -1,0 +1,132 @@
+//! Functions that make long texts of short ones, bounded: a few rows of them could ask for more memory than there is, and
+//! a process that does not get it is gone.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, FieldRef, Int64Type};
+use datafusion::error::Result;
+use datafusion::functions;
+use datafusion::logical_expr::{
+    ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+};
+
+use crate::error::{Error, ErrorKind, Subject};
+use crate::units::ByteSize;
+
+/// The most that one call, for the rows of one batch, may make.
+const LIMIT: u64 = 1 << 30;
+
+/// The functions, in the place of DataFusion's.
+pub(super) fn functions() -> [Arc<ScalarUDF>; 3] {
+    let bounded = |inner: Arc<ScalarUDF>, size| Arc::new(ScalarUDF::from(Bounded { inner, size }));
+    [
+        bounded(functions::string::repeat(), Size::Times),
+        bounded(functions::unicode::lpad(), Size::Length),
+        bounded(functions::unicode::rpad(), Size::Length),
+    ]
+}
+
+/// How the second argument tells the length of the result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Size {
+    /// So many times as long as the first.
+    Times,
+    /// So many characters.
+    Length,
+}
+
+/// A function whose result is measured before it is made.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Bounded {
+    inner: Arc<ScalarUDF>,
+    size: Size,
+}
+
+impl Bounded {
+    /// Bytes that the result will take, at least.
+    fn bytes(&self, arguments: &ScalarFunctionArgs) -> Result<u64> {
+        let [text, count, ..] = arguments.args.as_slice() else { return Ok(0) };
+        let rows = arguments.number_rows;
+        let count = cast(&array(count, rows)?, &DataType::Int64)?;
+        let count = count.as_primitive::<Int64Type>();
+        let lengths = match self.size {
+            Size::Times => Some(lengths(&array(text, rows)?)?),
+            Size::Length => None,
+        };
+        let mut total: u64 = 0;
+        for row in 0..count.len() {
+            if count.is_null(row) {
+                continue;
+            }
+            let times = u64::try_from(count.value(row)).unwrap_or(0);
+            let length = match &lengths {
+                Some(lengths) if lengths.is_null(row) => 0,
+                Some(lengths) => u64::try_from(lengths.as_primitive::<Int64Type>().value(row)).unwrap_or(0),
+                None => 1,
+            };
+            total = total.saturating_add(times.saturating_mul(length));
+        }
+        // A constant is computed once, whatever the number of rows.
+        let constant = arguments.args.iter().all(|argument| matches!(argument, ColumnarValue::Scalar(_)));
+        Ok(if constant { total / count.len().max(1) as u64 } else { total })
+    }
+}
+
+fn array(value: &ColumnarValue, rows: usize) -> Result<ArrayRef> {
+    value.to_array(rows.max(1))
+}
+
+/// The lengths of texts in bytes.
+fn lengths(texts: &ArrayRef) -> Result<ArrayRef> {
+    let texts = cast(texts, &DataType::LargeUtf8)?;
+    Ok(arrow::compute::kernels::length::length(&texts)?)
+}
+
+impl ScalarUDFImpl for Bounded {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn aliases(&self) -> &[String] {
+        self.inner.aliases()
+    }
+
+    fn signature(&self) -> &Signature {
+        self.inner.signature()
+    }
+
+    fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
+        self.inner.return_type(arguments)
+    }
+
+    fn return_field_from_args(&self, arguments: ReturnFieldArgs) -> Result<FieldRef> {
+        self.inner.return_field_from_args(arguments)
+    }
+
+    fn coerce_types(&self, arguments: &[DataType]) -> Result<Vec<DataType>> {
+        self.inner.coerce_types(arguments)
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        self.inner.documentation()
+    }
+
+    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let bytes = self.bytes(&arguments)?;
+        if bytes > LIMIT {
+            let message = format!(
+                "{} would make {} of text for one batch of rows, more than {}",
+                self.name(),
+                ByteSize(bytes),
+                ByteSize(LIMIT)
+            );
+            return Err(Error::new(ErrorKind::Resources, message)
+                .about(Subject::Memory)
+                .hint("make shorter texts")
+                .into());
+        }
+        self.inner.invoke_with_args(arguments)
+    }
+}
