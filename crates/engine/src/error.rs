@@ -13,6 +13,7 @@ mod panic;
 mod position;
 #[cfg(test)]
 mod tests;
+mod words;
 
 pub(crate) use panic::catch_panic;
 pub(crate) use position::Place;

@@ -14,6 +14,7 @@ mod functions;
 mod identity;
 mod ingest;
 mod logical;
+mod numbers;
 mod parameters;
 mod parse;
 mod physical;

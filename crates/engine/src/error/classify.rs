@@ -6,7 +6,7 @@ use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
 
 use super::panic::panicked;
-use super::{Error, ErrorKind, Place, Subject};
+use super::{Error, ErrorKind, Place, Subject, words};
 
 pub(super) fn code(kind: ErrorKind, subject: Option<Subject>) -> &'static str {
     match (kind, subject) {
@@ -110,7 +110,7 @@ impl From<DataFusionError> for Error {
             DataFusionError::SchemaError(error, _) => schema(&error),
             DataFusionError::Plan(message) => plan(message),
             DataFusionError::Configuration(message) => Self::invalid(message).about(Subject::Setting),
-            DataFusionError::NotImplemented(message) => Self::unsupported(message),
+            DataFusionError::NotImplemented(message) => words::unsupported(message),
             DataFusionError::Execution(message) | DataFusionError::Ffi(message) => Self::new(ErrorKind::Data, message),
             DataFusionError::Substrait(message) => Self::invalid(message),
             DataFusionError::ResourcesExhausted(message) => resources(message),
@@ -187,6 +187,9 @@ fn schema(error: &SchemaError) -> Error {
 
 /// DataFusion reports most of what a user can get wrong as `Plan`; the text tells what is missing.
 fn plan(message: String) -> Error {
+    if let Some(error) = words::signature(&message).or_else(|| words::same_name(&message)) {
+        return error;
+    }
     let lower = message.to_ascii_lowercase();
     if lower.starts_with("table '") && lower.contains("not found") {
         return Error::not_found(Subject::Table, message);
@@ -324,7 +327,7 @@ fn shared(error: &DataFusionError) -> Error {
             DataFusionError::External(inner) => return shared_external(inner.as_ref()),
             DataFusionError::ArrowError(inner, _) => return shared_arrow(inner),
             DataFusionError::ResourcesExhausted(message) => return resources(message.clone()),
-            DataFusionError::NotImplemented(message) => return Error::unsupported(message.clone()),
+            DataFusionError::NotImplemented(message) => return words::unsupported(message.clone()),
             DataFusionError::Plan(message) => return plan(message.clone()),
             DataFusionError::Internal(message) => return Error::internal(message.clone()),
             DataFusionError::ObjectStore(inner) => return Error::new(ErrorKind::Storage, inner.to_string()),

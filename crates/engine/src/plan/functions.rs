@@ -34,6 +34,8 @@ pub(crate) fn base_state(runtime: Arc<RuntimeEnv>, cpu_threads: usize) -> Result
         .with_config(config)
         .with_runtime_env(runtime)
         .with_expr_planners(vec![Arc::new(semantics::Constants)])
+        .with_relation_planners(vec![Arc::new(semantics::Merging), Arc::new(semantics::Unnesting)])
+        .with_optimizer_rules(semantics::optimizer_rules())
         .with_default_features()
         .build();
     datafusion_functions_json::register_all(&mut state)?;

@@ -19,7 +19,7 @@ use super::defaults::prepare;
 use super::describe::described;
 use super::parameters::number_placeholders;
 use super::parse::{Parsed, parse};
-use super::semantics::merge_keys;
+use super::semantics::{limit_fetched, merge_keys, name_duplicates, settled, unnest_laterally};
 use super::show::Place;
 use super::suggest::closest;
 use futures::FutureExt;
@@ -92,7 +92,10 @@ pub(super) fn logical<'a>(
         number_placeholders(&mut sql)?;
         let mut state = names.planning_state()?;
         let generated = open_files(&mut sql, &state, names.statement).await?;
-        merge_keys(&mut sql)?;
+        limit_fetched(&mut sql);
+        unnest_laterally(&mut sql);
+        merge_keys(&mut sql);
+        name_duplicates(&mut sql);
         let catalogs = names.catalogs(generated, state.resolve_table_references(&sql)?).await?;
         let inserted = prepare(&mut sql, &catalogs).await?;
         if let Some(declared) = Declared::take(&mut sql)? {
@@ -101,7 +104,7 @@ pub(super) fn logical<'a>(
         state.register_catalog_list(Arc::new(catalogs.clone()));
         match state.statement_to_plan(sql).await {
             Ok(plan) => {
-                let plan = rewrite_dml(&state, plan, &inserted)?;
+                let plan = rewrite_dml(&state, settled(plan)?, &inserted)?;
                 Ok((state, described(plan)))
             }
             Err(error) => Err(with_suggestions(Error::from(error), &state, &catalogs)),

@@ -26,7 +26,7 @@ pub(crate) fn number_placeholders(statement: &mut SqlStatement) -> Result<()> {
 }
 
 /// Visits the statement and what it is wrapped around: EXPLAIN, COPY.
-fn visit_inner<V: VisitorMut>(statement: &mut SqlStatement, visitor: &mut V) -> ControlFlow<V::Break> {
+pub(super) fn visit_inner<V: VisitorMut>(statement: &mut SqlStatement, visitor: &mut V) -> ControlFlow<V::Break> {
     match statement {
         SqlStatement::Statement(inner) => inner.visit(visitor),
         SqlStatement::Explain(explain) => visit_inner(&mut explain.statement, visitor),

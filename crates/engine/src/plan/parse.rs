@@ -5,6 +5,7 @@ use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
+use super::numbers::without_underscores;
 use crate::error::{Error, Place, Result, Subject};
 use crate::query::QueryId;
 
@@ -26,10 +27,11 @@ pub(crate) enum Parsed {
 pub(crate) fn parse(text: &str) -> Result<Parsed> {
     let dialect = GenericDialect {};
     let tokens = tokens(text, &dialect)?;
+    let text = without_underscores(text, &tokens)?;
     if let Some(own) = own_statement(&tokens)? {
         return Ok(own);
     }
-    let parser = DFParserBuilder::new(text).with_dialect(&dialect).with_recursion_limit(RECURSION_LIMIT);
+    let parser = DFParserBuilder::new(text.as_ref()).with_dialect(&dialect).with_recursion_limit(RECURSION_LIMIT);
     let mut statements = parser.build()?.parse_statements().map_err(|error| empty_or(error, &tokens))?;
     match (statements.pop_front(), statements.is_empty()) {
         (Some(statement), true) => Ok(Parsed::Sql(Box::new(statement))),

@@ -5,14 +5,19 @@
 mod arithmetic;
 mod bounded;
 mod correlation;
+mod duplicates;
+mod existence;
+mod fetch;
 mod intervals;
+mod lateral;
 mod membership;
 mod multisets;
 mod nothing_found;
-mod outer_using;
 mod patterns;
 mod series;
 mod sum;
+mod using;
+mod volatile_windows;
 mod zeros;
 
 use std::sync::Arc;
@@ -27,16 +32,22 @@ use datafusion::logical_expr::{AggregateUDF, Expr, LogicalPlan, ScalarUDF};
 use datafusion::optimizer::AnalyzerRule;
 
 pub(super) use arithmetic::Constants;
-pub(super) use outer_using::merge_keys;
+pub(super) use duplicates::name_duplicates;
+pub(super) use existence::optimizer_rules;
+pub(super) use fetch::limit_fetched;
+pub(super) use lateral::{Unnesting, unnest_laterally};
 pub(super) use series::table_functions;
 pub(super) use sum::function as exact_sum;
+pub(super) use using::{Merging, merge_keys, settled};
 
 /// The rules, in the order in which they run.
 pub(super) fn rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     vec![
         Arc::new(multisets::Multisets),
+        Arc::new(existence::Places),
         Arc::new(correlation::Correlations),
         Arc::new(membership::Memberships),
+        Arc::new(volatile_windows::VolatileWindows),
         Arc::new(Expressions),
     ]
 }

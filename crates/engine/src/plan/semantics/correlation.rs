@@ -7,7 +7,8 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::not_impl_err;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::error::Result;
-use datafusion::logical_expr::{Expr, Filter, LogicalPlan, SkipType, Subquery, lit};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::{Expr, LogicalPlan, SkipType, Subquery, lit};
 use datafusion::optimizer::AnalyzerRule;
 
 use super::nothing_found::has_one_row;
@@ -21,12 +22,13 @@ impl AnalyzerRule for Correlations {
     }
 
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        let rewritten = plan.transform_up_with_subqueries(|node| match node {
-            LogicalPlan::Filter(Filter { predicate, input, .. }) => {
-                let checked = predicate.transform_up(checked)?;
-                checked.map_data(|predicate| Filter::try_new(predicate, input).map(LogicalPlan::Filter))
-            }
-            other => Ok(Transformed::no(other)),
+        let rewritten = plan.transform_up_with_subqueries(|node| {
+            let names = NamePreserver::new(&node);
+            node.map_expressions(|expr| {
+                let name = names.save(&expr);
+                let checked = expr.transform_up(checked)?;
+                Ok(if checked.transformed { checked.update_data(|expr| name.restore(expr)) } else { checked })
+            })
         });
         rewritten.data()
     }
@@ -44,6 +46,10 @@ fn checked(expr: Expr) -> Result<Transformed<Expr>> {
         Expr::InSubquery(membership) => {
             refuse_if_lost(&membership.subquery)?;
             Ok(Transformed::no(Expr::InSubquery(membership)))
+        }
+        Expr::SetComparison(comparison) => {
+            refuse_if_lost(&comparison.subquery)?;
+            Ok(Transformed::no(Expr::SetComparison(comparison)))
         }
         other => Ok(Transformed::no(other)),
     }
@@ -67,7 +73,7 @@ fn refuse_if_lost(subquery: &Subquery) -> Result<()> {
     })?;
     if lost {
         return not_impl_err!(
-            "a subquery of EXISTS or IN that refers to the query around it can neither aggregate all its rows nor use OFFSET; a join with a grouped subquery says the same"
+            "a subquery of EXISTS, IN, ANY or ALL that refers to the query around it can neither aggregate all its rows nor use OFFSET; a join with a grouped subquery says the same"
         );
     }
     Ok(())
