@@ -2,6 +2,8 @@
 //! DataFusion refuses most of them. The later ones get a number: `v`, `v_1`.
 //!
 //! Columns that have the same name in two tables stay as they are, and so do names that were given twice, which is an error.
+//!
+//! A cast of a column has the name of the column, without its table, so that it can be sorted by that name.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -26,9 +28,7 @@ impl VisitorMut for Lists {
     type Break = ();
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
-        if select.projection.len() > 1 {
-            List::of(select).name(&mut select.projection);
-        }
+        List::of(select).name(&mut select.projection);
         ControlFlow::Continue(())
     }
 }
@@ -79,6 +79,8 @@ struct List {
     given: BTreeSet<String>,
     /// `*` stands there.
     every: bool,
+    /// Some star stands there.
+    stars: bool,
     /// The tables of which `t.*` stands there.
     tables: Vec<String>,
     /// Columns that are shown as they are.
@@ -90,12 +92,23 @@ struct List {
 impl List {
     fn of(select: &Select) -> Self {
         let one_table = matches!(select.from.as_slice(), [only] if only.joins.is_empty());
-        let mut list =
-            Self { given: BTreeSet::new(), every: false, tables: Vec::new(), plain: BTreeSet::new(), one_table };
+        let mut list = Self {
+            given: BTreeSet::new(),
+            every: false,
+            stars: false,
+            tables: Vec::new(),
+            plain: BTreeSet::new(),
+            one_table,
+        };
         for item in &select.projection {
+            list.stars |= matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..));
             match item {
-                SelectItem::ExprWithAlias { expr, alias } if Shown::of(expr).name() != normal(alias) => {
-                    list.given.insert(normal(alias));
+                SelectItem::ExprWithAlias { expr, alias } => {
+                    if is_itself(expr, alias) {
+                        list.plain.insert(Shown::of(expr));
+                    } else {
+                        list.given.insert(normal(alias));
+                    }
                 }
                 SelectItem::Wildcard(options) if is_plain(options) => list.every = true,
                 SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(table), options)
@@ -115,12 +128,23 @@ impl List {
     fn name(mut self, items: &mut [SelectItem]) {
         let mut before: Vec<Shown> = Vec::with_capacity(items.len());
         for item in items {
+            if let SelectItem::ExprWithAlias { expr, alias } = item
+                && is_itself(expr, alias)
+            {
+                before.push(Shown::of(expr));
+            }
             let SelectItem::UnnamedExpr(expr) = item else { continue };
             let shown = Shown::of(expr);
-            if before.iter().any(|other| shown.clashes(other)) || self.is_shown(&shown) || self.is_cast(expr, &shown) {
-                let alias = Ident::with_quote('"', self.free(shown.name()));
+            let name = if before.iter().any(|other| shown.clashes(other)) || self.is_shown(&shown) {
+                Some(self.free(shown.name()))
+            } else if is_column(expr) {
+                None
+            } else {
+                self.of_cast(&shown)
+            };
+            if let Some(name) = name {
                 let expr = std::mem::replace(expr, Expr::Identifier(Ident::new("")));
-                *item = SelectItem::ExprWithAlias { expr, alias };
+                *item = SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', name) };
             }
             before.push(shown);
         }
@@ -133,9 +157,14 @@ impl List {
         self.every || of_table || !self.tables.is_empty() && self.one_table || self.given.contains(name)
     }
 
-    /// Whether it is a cast of a column that stands there as it is.
-    fn is_cast(&self, expr: &Expr, shown: &Shown) -> bool {
-        !is_column(expr) && self.plain.iter().any(|plain| plain.clashes(shown))
+    /// The name of a cast, if it is one of a column: a number is added where the column stands there too.
+    fn of_cast(&mut self, shown: &Shown) -> Option<String> {
+        let Shown::Column(_, name) = shown else { return None };
+        if self.plain.iter().any(|plain| plain.clashes(shown)) {
+            return Some(self.free(name));
+        }
+        let is_free = !self.stars && !self.plain.iter().any(|plain| plain.name() == name);
+        (is_free && self.given.insert(name.clone())).then(|| name.clone())
     }
 
     /// The name with the first number that is free.
@@ -154,6 +183,11 @@ impl List {
 
 fn is_column(expr: &Expr) -> bool {
     matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
+}
+
+/// Whether the alias of a column is its own name.
+fn is_itself(expr: &Expr, alias: &Ident) -> bool {
+    is_column(expr) && Shown::of(expr).name() == normal(alias)
 }
 
 fn is_plain(options: &WildcardAdditionalOptions) -> bool {
