@@ -345,7 +345,7 @@ def test_many_connections_at_once(flight):
             rows(connection, f"SET application_name = 'adbc {number}'")
             return [value(connection, "SHOW application_name") for _ in range(3)]
 
-    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
         assert list(pool.map(work, range(40))) == [[f"adbc {number}"] * 3 for number in range(40)]
 
 
