@@ -35,6 +35,7 @@ pub use classify::StatementKind;
 pub(crate) use classify::normal;
 pub(crate) use command::{Command, CommandScope};
 pub(crate) use functions::{base_state, follow_config, function_list};
+pub(crate) use logical::analyze;
 pub use parse::keywords;
 pub(crate) use physical::PhysicalQuery;
 pub(crate) use planner::{check_prepared, describe, plan, validate};

@@ -117,7 +117,7 @@ pub(super) fn logical<'a>(
 ///
 /// Some types follow from the values of constant arguments, such as the scale of `round(x, 2)`, and are known only once
 /// these are folded.
-pub(super) fn analyze(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan> {
+pub(crate) fn analyze(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan> {
     let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
     let folding = Optimizer::with_rules(vec![Arc::new(SimplifyExpressions::new())]);
     let plan = folding.optimize(plan, state, |_, _| {})?;

@@ -42,14 +42,32 @@ pub(super) use using::{Merging, merge_keys, settled};
 
 /// The rules, in the order in which they run.
 pub(super) fn rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
+    let rule = |name, node| Arc::new(Rule { name, node }) as Arc<dyn AnalyzerRule + Send + Sync>;
     vec![
-        Arc::new(multisets::Multisets),
-        Arc::new(existence::Places),
-        Arc::new(correlation::Correlations),
-        Arc::new(membership::Memberships),
-        Arc::new(volatile_windows::VolatileWindows),
-        Arc::new(Expressions),
+        rule("sql_multisets", multisets::counted),
+        rule("sql_places", existence::placed),
+        rule("sql_correlations", correlation::checked),
+        rule("sql_memberships", membership::answered),
+        rule("sql_volatile_windows", volatile_windows::evaluated),
+        rule("sql_expressions", decided),
     ]
+}
+
+/// A rule that looks at the nodes of a plan one by one, those of subqueries too, inputs before what reads them.
+#[derive(Debug)]
+struct Rule {
+    name: &'static str,
+    node: fn(LogicalPlan) -> Result<Transformed<LogicalPlan>>,
+}
+
+impl AnalyzerRule for Rule {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
+        plan.transform_up_with_subqueries(self.node).data()
+    }
 }
 
 /// The functions that the rules put into plans, for the state that plans are made and read with; and those in the place of
@@ -66,20 +84,7 @@ pub(super) fn aggregates() -> [Arc<AggregateUDF>; 2] {
 }
 
 /// Checked arithmetic, intervals compared by their length, and what else is decided by an expression alone.
-#[derive(Debug)]
-struct Expressions;
-
-impl AnalyzerRule for Expressions {
-    fn name(&self) -> &'static str {
-        "sql_expressions"
-    }
-
-    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        plan.transform_up_with_subqueries(rewrite_node).data()
-    }
-}
-
-fn rewrite_node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+fn decided(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let schema = columns_in_reach(&plan)?;
     let names = NamePreserver::new(&plan);
     let rewritten = plan.map_expressions(|expr| {

@@ -111,6 +111,15 @@ mod tests {
         assert!(body.frame().await.unwrap().is_err(), "a cut response looks whole");
     }
 
+    #[tokio::test]
+    async fn a_slow_reader_is_waited_for() {
+        let mut body = Patient::new(endless(), Some(Duration::from_secs(1)));
+        for _ in 0..11 {
+            assert!(body.frame().await.unwrap().is_ok());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     /// The time counts from when a piece was handed out, and ends when the next is asked for, not when it comes.
     #[tokio::test]
     async fn a_slow_writer_is_waited_for() {

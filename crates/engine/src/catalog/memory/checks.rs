@@ -11,13 +11,13 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::expr::Cast;
 use datafusion::logical_expr::{EmptyRelation, Expr, LogicalPlan, LogicalPlanBuilder};
-use datafusion::optimizer::simplify_expressions::{ExprSimplifier, SimplifyContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, ExprWithAlias};
 
 use super::contents::under;
 use super::shape::{Check, Shape};
 use crate::error::{Error, ErrorKind, Result, Subject};
+use crate::plan::analyze;
 
 /// A `CHECK` constraint that can be evaluated.
 #[derive(Debug, Clone)]
@@ -118,18 +118,9 @@ fn logical(state: &SessionState, expr: &SqlExpr, columns: &DFSchema) -> Result<E
 fn physical(state: &SessionState, expr: Expr, columns: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
     let rows = EmptyRelation { produce_one_row: false, schema: Arc::new(columns.clone()) };
     let plan = LogicalPlanBuilder::from(LogicalPlan::EmptyRelation(rows)).project([expr])?.build()?;
-    let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
-    match plan.expressions().pop() {
-        Some(expr) => {
-            let context = SimplifyContext::builder()
-                .with_schema(Arc::new(columns.clone()))
-                .with_config_options(Arc::clone(state.config_options()))
-                .with_query_execution_start_time(state.execution_props().query_execution_start_time)
-                .build();
-            // Makes `now()` the time of the statement.
-            let expr = ExprSimplifier::new(context).simplify(expr.unalias())?;
-            Ok(state.create_physical_expr(expr, columns)?)
-        }
+    // Makes `now()` the time of the statement, too.
+    match analyze(state, plan)?.expressions().pop() {
+        Some(expr) => Ok(state.create_physical_expr(expr.unalias(), columns)?),
         None => Err(Error::internal("an expression was lost in the analyzer")),
     }
 }

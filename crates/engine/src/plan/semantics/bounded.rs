@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, FieldRef, Int64Type};
 use datafusion::error::Result;
@@ -48,40 +48,45 @@ impl Bounded {
     /// Bytes that the result will take, at least.
     fn bytes(&self, arguments: &ScalarFunctionArgs) -> Result<u64> {
         let [text, count, ..] = arguments.args.as_slice() else { return Ok(0) };
-        let rows = arguments.number_rows;
-        let count = cast(&array(count, rows)?, &DataType::Int64)?;
-        let count = count.as_primitive::<Int64Type>();
+        let counts = Numbers::of(as_given(count)?)?;
         let lengths = match self.size {
-            Size::Times => Some(lengths(&array(text, rows)?)?),
+            Size::Times => Some(Numbers::of(lengths(&as_given(text)?)?)?),
             Size::Length => None,
         };
-        let mut total: u64 = 0;
-        for row in 0..count.len() {
-            if count.is_null(row) {
-                continue;
-            }
-            let times = u64::try_from(count.value(row)).unwrap_or(0);
-            let length = match &lengths {
-                Some(lengths) if lengths.is_null(row) => 0,
-                Some(lengths) => u64::try_from(lengths.as_primitive::<Int64Type>().value(row)).unwrap_or(0),
-                None => 1,
-            };
-            total = total.saturating_add(times.saturating_mul(length));
-        }
-        // A constant is computed once, whatever the number of rows.
+        let length = |row| lengths.as_ref().map_or(1, |lengths| lengths.at(row));
         let constant = arguments.args.iter().all(|argument| matches!(argument, ColumnarValue::Scalar(_)));
-        Ok(if constant { total / count.len().max(1) as u64 } else { total })
+        // A constant is computed once, whatever the number of rows.
+        let rows = if constant { 1 } else { arguments.number_rows };
+        Ok((0..rows).fold(0, |total: u64, row| total.saturating_add(counts.at(row).saturating_mul(length(row)))))
     }
 }
 
-fn array(value: &ColumnarValue, rows: usize) -> Result<ArrayRef> {
-    value.to_array(rows.max(1))
+/// The values of an argument: one, if it is a constant, for the rows of the batch could be more than there is memory for.
+fn as_given(value: &ColumnarValue) -> Result<ArrayRef> {
+    value.to_array(1)
 }
 
 /// The lengths of texts in bytes.
 fn lengths(texts: &ArrayRef) -> Result<ArrayRef> {
-    let texts = cast(texts, &DataType::LargeUtf8)?;
-    Ok(arrow::compute::kernels::length::length(&texts)?)
+    if texts.data_type().is_null() {
+        return Ok(Arc::clone(texts));
+    }
+    Ok(arrow::compute::kernels::length::length(texts)?)
+}
+
+/// Numbers that count something, of which there may be one for all rows.
+struct Numbers(PrimitiveArray<Int64Type>);
+
+impl Numbers {
+    fn of(numbers: ArrayRef) -> Result<Self> {
+        Ok(Self(cast(&numbers, &DataType::Int64)?.as_primitive().clone()))
+    }
+
+    /// That of a row; 0 for NULL and for less than nothing.
+    fn at(&self, row: usize) -> u64 {
+        let row = if self.0.len() == 1 { 0 } else { row };
+        if self.0.is_null(row) { 0 } else { u64::try_from(self.0.value(row)).unwrap_or(0) }
+    }
 }
 
 impl ScalarUDFImpl for Bounded {

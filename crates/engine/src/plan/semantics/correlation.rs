@@ -3,38 +3,25 @@
 //!
 //! `EXISTS` of an aggregation is true; the rest is refused.
 
-use datafusion::common::config::ConfigOptions;
 use datafusion::common::not_impl_err;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan, SkipType, Subquery, lit};
-use datafusion::optimizer::AnalyzerRule;
 
 use super::nothing_found::has_one_row;
 
-#[derive(Debug)]
-pub(super) struct Correlations;
-
-impl AnalyzerRule for Correlations {
-    fn name(&self) -> &'static str {
-        "sql_correlations"
-    }
-
-    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        let rewritten = plan.transform_up_with_subqueries(|node| {
-            let names = NamePreserver::new(&node);
-            node.map_expressions(|expr| {
-                let name = names.save(&expr);
-                let checked = expr.transform_up(checked)?;
-                Ok(if checked.transformed { checked.update_data(|expr| name.restore(expr)) } else { checked })
-            })
-        });
-        rewritten.data()
-    }
+/// A node whose subqueries are joins that lose nothing.
+pub(super) fn checked(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let names = NamePreserver::new(&node);
+    node.map_expressions(|expr| {
+        let name = names.save(&expr);
+        let answer = expr.transform_up(answered)?;
+        Ok(if answer.transformed { answer.update_data(|expr| name.restore(expr)) } else { answer })
+    })
 }
 
-fn checked(expr: Expr) -> Result<Transformed<Expr>> {
+fn answered(expr: Expr) -> Result<Transformed<Expr>> {
     match expr {
         Expr::Exists(exists) if is_correlated(&exists.subquery) && has_one_row(&exists.subquery.subquery) => {
             Ok(Transformed::yes(lit(!exists.negated)))

@@ -6,7 +6,6 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Column, Spans};
 use datafusion::error::Result;
@@ -17,7 +16,7 @@ use datafusion::logical_expr::{
     Expr, Filter, Join, JoinType, LogicalPlan, LogicalPlanBuilder, Sort, SortExpr, Subquery, lit,
 };
 use datafusion::optimizer::decorrelate::PullUpCorrelatedExpr;
-use datafusion::optimizer::{AnalyzerRule, Optimizer, OptimizerConfig, OptimizerRule};
+use datafusion::optimizer::{Optimizer, OptimizerConfig, OptimizerRule};
 
 /// What the answer of an `EXISTS` is called.
 const FOUND: &str = "__found";
@@ -119,21 +118,11 @@ fn found(subquery: &Subquery, input: &mut LogicalPlan, config: &dyn OptimizerCon
 
 /// Subqueries where DataFusion takes none, put where it does: the answer that rows are sorted by becomes a column first, and
 /// the condition of an inner join a filter.
-#[derive(Debug)]
-pub(super) struct Places;
-
-impl AnalyzerRule for Places {
-    fn name(&self) -> &'static str {
-        "sql_places"
-    }
-
-    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        let rewritten = plan.transform_up_with_subqueries(|node| match node {
-            LogicalPlan::Sort(sort) => keyed(sort),
-            LogicalPlan::Join(join) if join.join_type == JoinType::Inner => filtered(join),
-            other => Ok(Transformed::no(other)),
-        });
-        rewritten.data()
+pub(super) fn placed(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    match node {
+        LogicalPlan::Sort(sort) => keyed(sort),
+        LogicalPlan::Join(join) if join.join_type == JoinType::Inner => filtered(join),
+        other => Ok(Transformed::no(other)),
     }
 }
 

@@ -73,11 +73,9 @@ fn name_joins(chain: &mut TableWithJoins) {
         let is_lateral = is_of_columns(&join.relation) && keeps_all(&join.join_operator);
         joins.push(join);
         if is_lateral {
-            let relation = std::mem::replace(&mut chain.relation, nothing());
-            let inner = TableWithJoins { relation, joins: std::mem::take(&mut joins) };
             let name = Ident::with_quote('"', UNNESTED);
-            let alias = Some(TableAlias { explicit: true, name, columns: Vec::new(), at: None });
-            chain.relation = TableFactor::NestedJoin { table_with_joins: Box::new(inner), alias };
+            let alias = TableAlias { explicit: true, name, columns: Vec::new(), at: None };
+            enclose(chain, std::mem::take(&mut joins), alias);
         }
     }
     chain.joins = joins;
@@ -118,15 +116,19 @@ impl Visitor for Named {
     }
 }
 
-/// In place of a relation that moves.
-pub(super) fn nothing() -> TableFactor {
-    TableFactor::UNNEST {
+/// Puts the relation with these joins in parentheses, under this name.
+pub(super) fn enclose(chain: &mut TableWithJoins, joins: Vec<Join>, alias: TableAlias) {
+    // In place of the relation while it moves.
+    let nothing = TableFactor::UNNEST {
         alias: None,
         array_exprs: Vec::new(),
         with_offset: false,
         with_offset_alias: None,
         with_ordinality: false,
-    }
+    };
+    let relation = std::mem::replace(&mut chain.relation, nothing);
+    let inner = Box::new(TableWithJoins { relation, joins });
+    chain.relation = TableFactor::NestedJoin { table_with_joins: inner, alias: Some(alias) };
 }
 
 /// Plans the joins that `unnest_laterally` named.

@@ -7,7 +7,6 @@
 use std::ops::Not;
 use std::sync::Arc;
 
-use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, ExprSchema, Spans};
 use datafusion::error::Result;
@@ -18,7 +17,6 @@ use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
     BinaryExpr, Expr, ExprSchemable, Filter, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, lit, when,
 };
-use datafusion::optimizer::AnalyzerRule;
 use datafusion::scalar::ScalarValue;
 
 use super::existence::mentions;
@@ -26,25 +24,16 @@ use super::existence::mentions;
 /// What a member is called where it is compared, so that it is never taken for a column around the subquery.
 const MEMBER: &str = "__member";
 
-#[derive(Debug)]
-pub(super) struct Memberships;
-
-impl AnalyzerRule for Memberships {
-    fn name(&self) -> &'static str {
-        "sql_memberships"
-    }
-
-    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        let rewritten = plan.transform_up_with_subqueries(|node| match node {
-            node if !mentions(&node, is_membership) => Ok(Transformed::no(node)),
-            LogicalPlan::Filter(Filter { predicate, input, .. }) => {
-                let predicate = kept(predicate, input.schema(), true)?;
-                Ok(Transformed::yes(LogicalPlan::Filter(Filter::try_new(predicate, input)?)))
-            }
-            node @ (LogicalPlan::Projection(_) | LogicalPlan::Aggregate(_) | LogicalPlan::Window(_)) => values(node),
-            other => Ok(Transformed::no(other)),
-        });
-        rewritten.data()
+/// A node whose memberships have the three answers, where it matters.
+pub(super) fn answered(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    match node {
+        node if !mentions(&node, is_membership) => Ok(Transformed::no(node)),
+        LogicalPlan::Filter(Filter { predicate, input, .. }) => {
+            let predicate = kept(predicate, input.schema(), true)?;
+            Ok(Transformed::yes(LogicalPlan::Filter(Filter::try_new(predicate, input)?)))
+        }
+        node @ (LogicalPlan::Projection(_) | LogicalPlan::Aggregate(_) | LogicalPlan::Window(_)) => values(node),
+        other => Ok(Transformed::no(other)),
     }
 }
 

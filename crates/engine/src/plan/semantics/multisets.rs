@@ -6,27 +6,16 @@
 use std::sync::Arc;
 
 use datafusion::common::NullEquality;
-use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult};
+use datafusion::common::tree_node::Transformed;
 use datafusion::error::Result;
 use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::{Distinct, Expr, ExprFunctionExt, Join, JoinType, LogicalPlan, LogicalPlanBuilder};
-use datafusion::optimizer::AnalyzerRule;
 
-#[derive(Debug)]
-pub(super) struct Multisets;
-
-impl AnalyzerRule for Multisets {
-    fn name(&self) -> &'static str {
-        "sql_multisets"
-    }
-
-    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        let rewritten = plan.transform_up_with_subqueries(|node| match node {
-            LogicalPlan::Join(join) if counts_copies(&join) => Ok(Transformed::yes(numbered(join)?)),
-            other => Ok(Transformed::no(other)),
-        });
-        rewritten.data()
+/// A set operation that counts copies, as a join that does.
+pub(super) fn counted(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    match node {
+        LogicalPlan::Join(join) if counts_copies(&join) => Ok(Transformed::yes(numbered(join)?)),
+        other => Ok(Transformed::no(other)),
     }
 }
 

@@ -15,7 +15,7 @@ use datafusion::sql::sqlparser::ast::{
     TableAliasColumnDef, TableFactor, TableWithJoins, Visit, VisitMut, Visitor, VisitorMut,
 };
 
-use super::lateral::nothing;
+use super::lateral::enclose;
 use crate::plan::classify::normal;
 use crate::plan::parameters::visit_inner;
 
@@ -84,9 +84,7 @@ impl Queries {
             joins.push(join);
             if let Some(constraint) = merges {
                 let alias = self.alias(&constraint, keys);
-                let relation = std::mem::replace(&mut chain.relation, nothing());
-                let inner = TableWithJoins { relation, joins: std::mem::take(&mut joins) };
-                chain.relation = TableFactor::NestedJoin { table_with_joins: Box::new(inner), alias: Some(alias) };
+                enclose(chain, std::mem::take(&mut joins), alias);
             }
         }
         chain.joins = joins;

@@ -4,29 +4,18 @@
 use std::sync::Arc;
 
 use datafusion::common::Column;
-use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Projection, Window};
-use datafusion::optimizer::AnalyzerRule;
 
-#[derive(Debug)]
-pub(super) struct VolatileWindows;
-
-impl AnalyzerRule for VolatileWindows {
-    fn name(&self) -> &'static str {
-        "sql_volatile_windows"
-    }
-
-    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        let rewritten = plan.transform_up_with_subqueries(|node| match node {
-            LogicalPlan::Window(window) if window.window_expr.iter().any(Expr::is_volatile) => {
-                Ok(Transformed::yes(evaluated_before(window)?))
-            }
-            other => Ok(Transformed::no(other)),
-        });
-        rewritten.data()
+/// A window that only reads what differs from time to time.
+pub(super) fn evaluated(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    match node {
+        LogicalPlan::Window(window) if window.window_expr.iter().any(Expr::is_volatile) => {
+            Ok(Transformed::yes(evaluated_before(window)?))
+        }
+        other => Ok(Transformed::no(other)),
     }
 }
 
