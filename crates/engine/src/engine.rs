@@ -19,7 +19,7 @@ use crate::plan::{base_state, follow_config};
 use crate::query::{Admission, History, Queries, QueryHandle};
 use crate::request::QueryRequest;
 use crate::results::Results;
-use crate::run::{AccountedPool, CpuPool, LocalRunner, MemoryBudget, Relief, Runners, SpillArea};
+use crate::run::{AccountedPool, CpuPool, LocalRunner, MemoryBudget, PlanningThreads, Relief, Runners, SpillArea};
 use crate::session::{Resolved, Session, Sessions, Settings};
 use crate::storage::Files;
 
@@ -47,6 +47,7 @@ pub struct Engine {
     /// What every statement is planned with, but for its settings and its view of the catalogs.
     base_state: SessionState,
     cpu: Arc<CpuPool>,
+    planning: PlanningThreads,
     io: Handle,
     budget: Arc<MemoryBudget>,
     tables: Arc<AccountedPool>,
@@ -106,6 +107,7 @@ impl Engine {
             settings,
             base_state,
             cpu,
+            planning: PlanningThreads::new(config.runtime.planning_threads, io.clone())?,
             io,
             budget,
             table_pool: Arc::clone(&tables) as Arc<dyn MemoryPool>,
@@ -213,6 +215,11 @@ impl Engine {
 
     pub(crate) fn runners(&self) -> &Runners {
         &self.runners
+    }
+
+    /// Where statements are planned.
+    pub(crate) fn planning(&self) -> &PlanningThreads {
+        &self.planning
     }
 
     pub(crate) fn files(&self) -> &Arc<Files> {

@@ -5,11 +5,13 @@
 //! session's view of the catalogs → physical plan, or a command that changes the session, the catalog or another query.
 
 mod access;
+mod chains;
 mod classify;
 mod command;
 mod constants;
 mod defaults;
 mod describe;
+mod extent;
 mod functions;
 mod identity;
 mod ingest;

@@ -5,6 +5,8 @@ mod execution;
 mod local;
 mod memory;
 mod pace;
+mod planning;
+mod portion;
 mod reads;
 mod runner;
 mod spill;
@@ -13,6 +15,10 @@ pub(crate) use cpu_pool::{CpuPool, CpuThreads};
 pub(crate) use execution::Execution;
 pub(crate) use local::LocalRunner;
 pub(crate) use memory::{AccountedPool, MemoryBudget, Relief};
+pub(crate) use planning::PlanningThreads;
 pub use runner::Runner;
 pub(crate) use runner::Runners;
 pub(crate) use spill::SpillArea;
+
+/// Expressions and plans are trees, and planning and operators recurse into them. Pages that are not used cost nothing.
+const STACK_BYTES: usize = 16 << 20;

@@ -39,7 +39,7 @@ pub(crate) fn base_state(runtime: Arc<RuntimeEnv>, cpu_threads: usize) -> Result
         .with_default_features()
         .build();
     datafusion_functions_json::register_all(&mut state)?;
-    for function in semantics::functions() {
+    for function in semantics::functions().into_iter().chain(semantics::bounded_functions()) {
         state.register_udf(function)?;
     }
     state.register_udaf(semantics::exact_sum())?;

@@ -17,6 +17,7 @@ use super::classify::normal;
 use super::command::declared::Declared;
 use super::defaults::prepare;
 use super::describe::described;
+use super::extent;
 use super::parameters::number_placeholders;
 use super::parse::{Parsed, parse};
 use super::semantics::{limit_fetched, merge_keys, name_duplicates, settled, unnest_laterally};
@@ -27,6 +28,7 @@ use futures::future::BoxFuture;
 
 use crate::catalog::memory::rewrite_dml;
 use crate::catalog::{NamedTables, SessionCatalogs};
+use crate::config::LimitsConfig;
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::session::{Statement, TemporaryView};
 use crate::storage::ReadCalls;
@@ -62,6 +64,11 @@ impl<'a> Names<'a> {
         self.statement.session.engine().planning_state(&self.statement.settings)
     }
 
+    /// How large the statement may be.
+    pub(super) fn limits(&self) -> LimitsConfig {
+        self.statement.session.engine().queries().limits()
+    }
+
     /// The catalogs that the names are looked up in, with tables of the statement's own. `named` are the tables that it names:
     /// temporary views among them are planned now.
     pub(super) async fn catalogs(
@@ -89,6 +96,8 @@ pub(super) fn logical<'a>(
     mut sql: SqlStatement,
 ) -> BoxFuture<'a, Result<(SessionState, LogicalPlan)>> {
     async move {
+        let limits = names.limits();
+        extent::check_statement(&mut sql, &limits)?;
         number_placeholders(&mut sql)?;
         let mut state = names.planning_state()?;
         let generated = open_files(&mut sql, &state, names.statement).await?;
@@ -104,6 +113,7 @@ pub(super) fn logical<'a>(
         state.register_catalog_list(Arc::new(catalogs.clone()));
         match state.statement_to_plan(sql).await {
             Ok(plan) => {
+                extent::check_plan(&plan, &limits)?;
                 let plan = rewrite_dml(&state, settled(plan)?, &inserted)?;
                 Ok((state, described(plan)))
             }

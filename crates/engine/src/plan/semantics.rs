@@ -4,6 +4,7 @@
 
 mod arithmetic;
 mod bounded;
+mod concatenation;
 mod correlation;
 mod duplicates;
 mod existence;
@@ -32,6 +33,7 @@ use datafusion::logical_expr::{AggregateUDF, Expr, LogicalPlan, ScalarUDF};
 use datafusion::optimizer::AnalyzerRule;
 
 pub(super) use arithmetic::Constants;
+pub(super) use bounded::functions as bounded_functions;
 pub(super) use duplicates::name_duplicates;
 pub(super) use existence::optimizer_rules;
 pub(super) use fetch::limit_fetched;
@@ -70,12 +72,12 @@ impl AnalyzerRule for Rule {
     }
 }
 
-/// The functions that the rules put into plans, for the state that plans are made and read with; and those in the place of
-/// DataFusion's.
-pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
+/// The functions that the rules put into plans, for the state that plans are made and read with.
+pub(super) fn functions() -> [Arc<ScalarUDF>; 6] {
     let [add, subtract, multiply] = arithmetic::functions();
-    let [repeat, lpad, rpad] = bounded::functions();
-    vec![add, subtract, multiply, intervals::function(), nothing_found::function(), repeat, lpad, rpad]
+    let (length, nullable, concatenation) =
+        (intervals::function(), nothing_found::function(), concatenation::function());
+    [add, subtract, multiply, length, nullable, concatenation]
 }
 
 /// The aggregates, likewise.
@@ -94,6 +96,8 @@ fn decided(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
             let checked = checked.transform_data(|expr| intervals::compared(expr, &schema))?;
             let checked = checked.transform_data(|expr| zeros::both(expr, &schema))?;
             let checked = checked.transform_data(patterns::translated)?;
+            let checked = checked.transform_data(|expr| concatenation::measured(expr, &schema))?;
+            let checked = checked.transform_data(|expr| Ok(bounded::measured(expr)))?;
             checked.transform_data(nothing_found::admitted)
         })?;
         Ok(rewritten.update_data(|expr: Expr| name.restore(expr)))
