@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use datafusion::execution::FunctionRegistry;
 use datafusion::execution::memory_pool::MemoryPool;
 use datafusion::execution::session_state::SessionState;
 use tokio::runtime::Handle;
@@ -15,7 +16,7 @@ use crate::catalog::{Catalogs, Census, MemoryStore};
 use crate::config::EngineConfig;
 use crate::data_dir::DataDir;
 use crate::error::Result;
-use crate::plan::{base_state, follow_config};
+use crate::plan::{about_session, base_state, follow_config};
 use crate::query::{Admission, History, Queries, QueryHandle};
 use crate::request::QueryRequest;
 use crate::results::Results;
@@ -225,11 +226,14 @@ impl Engine {
     }
 
     /// The state that a statement with these settings is planned with.
-    pub(crate) fn planning_state(&self, settings: &Resolved) -> Result<SessionState> {
+    pub(crate) fn planning_state(&self, settings: &Resolved, principal: &Principal) -> Result<SessionState> {
         let mut state = self.base_state.clone();
         *state.config_mut() = settings.config.clone();
         if settings.config.options().execution.time_zone != self.base_state.config_options().execution.time_zone {
             follow_config(&mut state)?;
+        }
+        for function in about_session(principal.name(), &settings.catalog, &settings.schema) {
+            state.register_udf(function)?;
         }
         state.mark_start_execution();
         Ok(state)

@@ -19,7 +19,10 @@ use super::defaults::prepare;
 use super::describe::described;
 use super::parameters::number_placeholders;
 use super::parse::{Parsed, parse};
-use super::semantics::{limit_fetched, merge_keys, name_duplicates, settled, unnest_laterally};
+use super::library::expand_macros;
+use super::semantics::{
+    limit_fetched, merge_keys, name_duplicates, open_windows, say_clauses, settled, unnest_laterally, write_intervals,
+};
 use super::show::Place;
 use super::suggest::closest;
 use futures::FutureExt;
@@ -59,7 +62,8 @@ impl<'a> Names<'a> {
 
     /// What the statement is planned with, but for its catalogs.
     pub(super) fn planning_state(&self) -> Result<SessionState> {
-        self.statement.session.engine().planning_state(&self.statement.settings)
+        let session = &self.statement.session;
+        session.engine().planning_state(&self.statement.settings, session.principal())
     }
 
     /// The catalogs that the names are looked up in, with tables of the statement's own. `named` are the tables that it names:
@@ -92,7 +96,11 @@ pub(super) fn logical<'a>(
         number_placeholders(&mut sql)?;
         let mut state = names.planning_state()?;
         let generated = open_files(&mut sql, &state, names.statement).await?;
+        say_clauses(&mut sql)?;
+        open_windows(&mut sql)?;
         limit_fetched(&mut sql);
+        write_intervals(&mut sql);
+        expand_macros(&mut sql)?;
         unnest_laterally(&mut sql);
         merge_keys(&mut sql);
         name_duplicates(&mut sql);

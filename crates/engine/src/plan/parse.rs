@@ -6,6 +6,7 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use super::numbers::without_underscores;
+use super::spelling::respelled;
 use crate::error::{Error, Place, Result, Subject};
 use crate::query::QueryId;
 
@@ -27,7 +28,7 @@ pub(crate) enum Parsed {
 pub(crate) fn parse(text: &str) -> Result<Parsed> {
     let dialect = GenericDialect {};
     let tokens = tokens(text, &dialect)?;
-    let text = without_underscores(text, &tokens)?;
+    let text = respelled(without_underscores(text, &tokens)?, &tokens)?;
     if let Some(own) = own_statement(&tokens)? {
         return Ok(own);
     }

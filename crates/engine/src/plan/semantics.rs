@@ -4,16 +4,24 @@
 
 mod arithmetic;
 mod bounded;
+mod clauses;
 mod correlation;
 mod duplicates;
 mod existence;
 mod fetch;
+mod interval_texts;
 mod intervals;
 mod lateral;
 mod membership;
+mod moments;
 mod multisets;
+mod named_windows;
 mod nothing_found;
+mod order_all;
 mod patterns;
+mod rounded;
+mod sampling;
+mod scaled;
 mod series;
 mod sum;
 mod using;
@@ -32,10 +40,14 @@ use datafusion::logical_expr::{AggregateUDF, Expr, LogicalPlan, ScalarUDF};
 use datafusion::optimizer::AnalyzerRule;
 
 pub(super) use arithmetic::Constants;
+pub(super) use clauses::say_clauses;
 pub(super) use duplicates::name_duplicates;
 pub(super) use existence::optimizer_rules;
 pub(super) use fetch::limit_fetched;
+pub(super) use interval_texts::write_intervals;
 pub(super) use lateral::{Unnesting, unnest_laterally};
+pub(super) use named_windows::open_windows;
+pub(super) use scaled::Intervals;
 pub(super) use series::table_functions;
 pub(super) use sum::function as exact_sum;
 pub(super) use using::{Merging, merge_keys, settled};
@@ -75,7 +87,21 @@ impl AnalyzerRule for Rule {
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     let [add, subtract, multiply] = arithmetic::functions();
     let [repeat, lpad, rpad] = bounded::functions();
-    vec![add, subtract, multiply, intervals::function(), nothing_found::function(), repeat, lpad, rpad]
+    let [scaled_up, scaled_down] = scaled::functions();
+    vec![
+        add,
+        subtract,
+        multiply,
+        intervals::function(),
+        moments::function(),
+        nothing_found::function(),
+        rounded::function(),
+        scaled_up,
+        scaled_down,
+        repeat,
+        lpad,
+        rpad,
+    ]
 }
 
 /// The aggregates, likewise.
@@ -93,6 +119,8 @@ fn decided(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
             let checked = arithmetic::checked(expr, &schema)?;
             let checked = checked.transform_data(|expr| intervals::compared(expr, &schema))?;
             let checked = checked.transform_data(|expr| zeros::both(expr, &schema))?;
+            let checked = checked.transform_data(|expr| moments::read(expr, &schema))?;
+            let checked = checked.transform_data(|expr| rounded::first(expr, &schema))?;
             let checked = checked.transform_data(patterns::translated)?;
             checked.transform_data(nothing_found::admitted)
         })?;

@@ -108,7 +108,7 @@ impl Session {
     ) -> Result<TableStatistics> {
         let name = ResolvedTableReference { catalog: catalog.into(), schema: schema.into(), table: table.into() };
         let statement = Statement::new(Arc::clone(self), self.settings());
-        let state = self.engine.planning_state(&statement.settings)?;
+        let state = self.engine.planning_state(&statement.settings, &self.principal)?;
         SessionCatalogs::new(statement.scope(NamedTables::new())).statistics(&name, &state).await
     }
 
