@@ -1,17 +1,18 @@
 """Measures the Flight SQL door of a release build: throughput beside a bare Flight server and DuckDB, latency beside HTTP and PostgreSQL.
 
-The bare server hands out the same batches from memory, by Arrow's own C++ implementation: what is lost against it is what the
-door and the engine cost. Machines are noisy: look at medians and ratios of one run.
+The bare server is a process that hands out the same batches from memory, by Arrow's own C++ implementation: what is lost
+against it is what the door and the engine cost. Machines are noisy: look at medians and ratios of one run.
 """
 
 import argparse
+import contextlib
 import http.client
+import multiprocessing
 import pathlib
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import warnings
 
@@ -22,24 +23,28 @@ import pyarrow.parquet
 
 from bench import BINARY, at
 
-ROWS = 10_000_000
 POINT_ROWS = 1_000_000
-SMALL_QUERIES = 2000
+WARM_UP = 50
 WIDE = (
     "SELECT value AS i, CAST(value AS DOUBLE) / 3 AS d, concat('row number ', CAST(value AS VARCHAR)) AS s "
-    f"FROM generate_series(1, {ROWS}) AS t(value)"
+    "FROM generate_series(1, {rows}) AS t(value)"
 )
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--repeats", type=int, default=5)
+    arguments.add_argument("--rows", type=int, default=10_000_000, help="rows that are streamed")
+    arguments.add_argument("--repeats", type=int, default=5, help="how often they are")
+    arguments.add_argument("--queries", type=int, default=2000, help="small queries of each kind")
     options = arguments.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        server = Tidemill(pathlib.Path(folder))
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        # The user that PostgreSQL runs as goes through it.
+        folder.chmod(0o755)
+        server = Tidemill(folder)
         try:
-            throughput(server, options.repeats)
-            latency(server, pathlib.Path(folder))
+            throughput(server, folder, options)
+            latency(server, folder, options)
         finally:
             server.stop()
 
@@ -58,7 +63,7 @@ class Tidemill:
         self.connection = adbc_driver_flightsql.dbapi.connect(f"grpc://{self.address}")
         self.http = http.client.HTTPConnection(self.address, timeout=600)
 
-    def execute(self, sql: str, parameters: tuple = ()) -> list:
+    def execute(self, sql: str, parameters: tuple | None = None) -> list:
         with self.connection.cursor() as cursor:
             cursor.execute(sql, parameters)
             return cursor.fetchall() if cursor.description else []
@@ -89,6 +94,29 @@ class Bare(pa.flight.FlightServerBase):
         return pa.flight.RecordBatchStream(pa.RecordBatchReader.from_batches(self.batches[0].schema, self.batches))
 
 
+def serve_bare(path: pathlib.Path, port) -> None:
+    with pa.memory_map(str(path)) as source:
+        reader = pa.ipc.open_file(source)
+        server = Bare([reader.get_batch(number) for number in range(reader.num_record_batches)])
+        port.send(server.port)
+        server.serve()
+
+
+@contextlib.contextmanager
+def bare(path: pathlib.Path):
+    """A client of a bare server of these batches."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=serve_bare, args=(path, theirs), daemon=True)
+    process.start()
+    try:
+        with pa.flight.FlightClient(f"grpc://127.0.0.1:{ours.recv()}") as client:
+            yield client
+    finally:
+        process.terminate()
+        process.join()
+
+
 def fetch(client: pa.flight.FlightClient, ticket: pa.flight.Ticket) -> tuple[float, float, list]:
     """Seconds to the first batch and to the end, and the batches."""
     began = time.perf_counter()
@@ -109,68 +137,73 @@ def ticket_of(server: Tidemill, sql: str) -> pa.flight.Ticket:
     return pa.flight.FlightInfo.deserialize(partitions[0]).endpoints[0].ticket
 
 
-def throughput(server: Tidemill, repeats: int) -> None:
+def throughput(server: Tidemill, folder: pathlib.Path, options: argparse.Namespace) -> None:
     import duckdb
 
-    server.execute(f"CREATE TABLE wide AS {WIDE}")
+    server.execute(f"CREATE TABLE wide AS {WIDE.format(rows=options.rows)}")
     client = pa.flight.FlightClient(f"grpc://{server.address}")
     _, _, batches = fetch(client, ticket_of(server, "SELECT * FROM wide"))
     bytes_ = sum(batch.nbytes for batch in batches)
-    bare = Bare(batches)
-    threading.Thread(target=bare.serve, daemon=True).start()
-    bare_client = pa.flight.FlightClient(f"grpc://127.0.0.1:{bare.port}")
+    path = folder / "batches.arrow"
+    with pa.ipc.new_file(str(path), batches[0].schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
     database = duckdb.connect()
     database.register("source", pa.Table.from_batches(batches))
     database.execute("CREATE TABLE wide AS SELECT * FROM source")
     times: dict[str, list[float]] = {"tidemill": [], "bare flight": [], "duckdb": []}
     firsts = []
-    for _ in range(repeats):
-        first, all_, _ = fetch(client, ticket_of(server, "SELECT * FROM wide"))
-        firsts.append(first)
-        times["tidemill"].append(all_)
-        times["bare flight"].append(fetch(bare_client, pa.flight.Ticket(b""))[1])
-        began = time.perf_counter()
-        database.execute("SELECT * FROM wide").to_arrow_table()
-        times["duckdb"].append(time.perf_counter() - began)
+    with bare(path) as bare_client:
+        fetch(bare_client, pa.flight.Ticket(b""))
+        for _ in range(options.repeats):
+            first, all_, _ = fetch(client, ticket_of(server, "SELECT * FROM wide"))
+            firsts.append(first)
+            times["tidemill"].append(all_)
+            times["bare flight"].append(fetch(bare_client, pa.flight.Ticket(b""))[1])
+            times["duckdb"].append(seconds(lambda: database.execute("SELECT * FROM wide").to_arrow_table()))
     medians = {name: statistics.median(taken) for name, taken in times.items()}
-    print(f"{ROWS} rows, {bytes_ / 1e6:.0f} MB as Arrow, {len(batches)} batches; medians of {repeats}")
+    print(f"{options.rows} rows, {bytes_ / 1e6:.0f} MB as Arrow, {len(batches)} batches; medians of {options.repeats}")
     for name, median in medians.items():
-        print(f"  {name:12}{median:8.3f} s {bytes_ / median / 1e6:9.0f} MB/s {medians['tidemill'] / median:8.2f} times as long for tidemill")
+        rates = f"{options.rows / median / 1e6:8.1f} million rows/s {bytes_ / median / 1e6:8.0f} MB/s"
+        print(f"  {name:12}{median:8.3f} s {rates} {medians['tidemill'] / median:8.2f} times as long for tidemill")
     print(f"  rate of tidemill / rate of the bare server: {medians['bare flight'] / medians['tidemill']:.0%}")
-    print(f"  first batch after {statistics.median(firsts) * 1e3:.1f} ms (planning included)")
-    bare.shutdown()
+    print(f"  first batch of a table in memory: {statistics.median(firsts) * 1e3:.1f} ms after DoGet, which plans")
     server.execute("DROP TABLE wide")
 
 
-def latency(server: Tidemill, folder: pathlib.Path) -> None:
+def latency(server: Tidemill, folder: pathlib.Path, options: argparse.Namespace) -> None:
     parquet = folder / "point.parquet"
     keys = pa.array(range(POINT_ROWS), pa.int64())
     table = pa.table({"id": keys, "name": [f"name {key}" for key in range(POINT_ROWS)]})
     pyarrow.parquet.write_table(table, parquet, row_group_size=100_000)
     server.execute(f"CREATE EXTERNAL TABLE point STORED AS PARQUET LOCATION '{parquet}'")
+    client = pa.flight.FlightClient(f"grpc://{server.address}")
+    firsts = [fetch(client, ticket_of(server, "SELECT * FROM point"))[0] for _ in range(options.repeats)]
+    print(f"  first batch of a Parquet file: {statistics.median(firsts) * 1e3:.1f} ms after DoGet, which plans")
+    count = options.queries
     point = "SELECT name FROM point WHERE id = {}"
     rows = [
-        ("SELECT 1", "Flight SQL, prepared", prepared(server, "SELECT 1", lambda _: ())),
-        ("SELECT 1", "HTTP", timed(lambda _: server.over_http("SELECT 1"))),
-        ("point query", "Flight SQL, prepared", prepared(server, point.format("$1"), lambda at: (at * 487 % POINT_ROWS,))),
-        ("point query", "HTTP", timed(lambda at: server.over_http(point.format(at * 487 % POINT_ROWS)))),
+        ("SELECT 1", "Flight SQL, prepared", prepared(server, "SELECT 1", lambda _: None, count)),
+        ("SELECT 1", "HTTP", timed(lambda _: server.over_http("SELECT 1"), count)),
+        ("point query", "Flight SQL, prepared", prepared(server, point.format("$1"), lambda number: (key(number),), count)),
+        ("point query", "HTTP", timed(lambda number: server.over_http(point.format(key(number))), count)),
     ]
-    rows += postgres(folder, table)
-    print(f"\nlatency in ms of {SMALL_QUERIES} on one connection        p50      p99")
+    rows += postgres(folder, count)
+    print(f"\nlatency in ms of {count} on one connection           p50      p99")
     for what, how, times in sorted(rows, key=lambda row: row[0]):
         print(f"  {what:14}{how:28}{at(times, 50):10.2f}{at(times, 99):9.2f}")
 
 
-def timed(run) -> list[float]:
-    times = []
-    for number in range(SMALL_QUERIES + 50):
-        began = time.perf_counter()
-        run(number)
-        times.append(time.perf_counter() - began)
-    return sorted(times[50:])
+def key(number: int) -> int:
+    return number * 487 % POINT_ROWS
 
 
-def prepared(server: Tidemill, sql: str, parameters) -> list[float]:
+def timed(run, count: int) -> list[float]:
+    times = [seconds(lambda: run(number)) for number in range(count + WARM_UP)]  # noqa: B023 - it runs at once
+    return sorted(times[WARM_UP:])
+
+
+def prepared(server: Tidemill, sql: str, parameters, count: int) -> list[float]:
     with server.connection.cursor() as cursor:
         cursor.adbc_prepare(sql)
 
@@ -178,10 +211,10 @@ def prepared(server: Tidemill, sql: str, parameters) -> list[float]:
             cursor.execute(sql, parameters(number))
             cursor.fetchall()
 
-        return timed(run)
+        return timed(run, count)
 
 
-def postgres(folder: pathlib.Path, table: pa.Table) -> list:
+def postgres(folder: pathlib.Path, count: int) -> list:
     """The same with a real PostgreSQL, whose table has an index."""
     import pgserver
     import psycopg
@@ -192,13 +225,11 @@ def postgres(folder: pathlib.Path, table: pa.Table) -> list:
             connection.execute("CREATE TABLE point (id BIGINT PRIMARY KEY, name TEXT)")
             connection.execute("INSERT INTO point SELECT g, 'name ' || g FROM generate_series(0, %d) g" % (POINT_ROWS - 1))
             connection.execute("ANALYZE point")
-            one = timed(lambda _: connection.execute("SELECT 1", prepare=True).fetchall())
+            one = timed(lambda _: connection.execute("SELECT 1", prepare=True).fetchall(), count)
             sql = "SELECT name FROM point WHERE id = %s"
-            point = timed(lambda number: connection.execute(sql, (number * 487 % POINT_ROWS,), prepare=True).fetchall())
+            point = timed(lambda number: connection.execute(sql, (key(number),), prepare=True).fetchall(), count)
             scan = "SELECT name FROM point WHERE id + 0 = %s"
-            scanned = sorted(
-                seconds(lambda: connection.execute(scan, (number * 487 % POINT_ROWS,)).fetchall()) for number in range(50)
-            )
+            scanned = timed(lambda number: connection.execute(scan, (key(number),)).fetchall(), min(50, count))
     finally:
         database.cleanup()
     return [
