@@ -3,11 +3,14 @@
 //! A plan is decoded, surveyed (what it names, and whether all of it can be read), and read by DataFusion; from there it goes
 //! the way of SQL. Names are looked up as those of SQL are. The format: <https://substrait.io>.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use datafusion::common::TableReference;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion_substrait::logical_plan::consumer::from_substrait_plan;
+use datafusion_substrait::extensions::Extensions;
+use datafusion_substrait::logical_plan::consumer::from_substrait_plan_with_consumer;
 use datafusion_substrait::serializer::deserialize_bytes;
 use datafusion_substrait::substrait::proto::extensions::simple_extension_declaration::MappingType;
 use datafusion_substrait::substrait::proto::plan_rel::RelType;
@@ -23,12 +26,14 @@ use crate::catalog::{NamedTables, SessionCatalogs};
 use crate::error::{Error, ErrorKind, Result, Subject, catch_panic};
 
 mod insert;
+mod reader;
 mod reshape;
 mod survey;
 #[cfg(test)]
 mod tests;
 
 use insert::Insert;
+use reader::Reader;
 use survey::Survey;
 
 /// Since this version the names of functions carry the types of their arguments; older plans may mean other functions.
@@ -53,7 +58,8 @@ pub(super) fn logical<'a>(
     async move {
         let mut plan = decode(bytes)?;
         let insert = insert::split(&mut plan)?;
-        let tables = Survey::of(root(&mut plan)?)?;
+        let producer = plan.version.as_ref().map(|version| version.producer.clone()).unwrap_or_default();
+        let tables = Survey::of(root(&mut plan)?, &producer)?;
         let mut state = names.planning_state()?;
         let catalogs = names.catalogs(NamedTables::new(), tables.iter().cloned()).await?;
         for table in tables.iter().chain(insert.as_ref().map(Insert::table)) {
@@ -95,15 +101,35 @@ fn decode(bytes: &Bytes) -> Result<Plan> {
     if !plan.parameter_bindings.is_empty() {
         return Err(unsupported("values of parameters (parameter_bindings)").hint("bind them to the request instead"));
     }
+    survey::no_enhancement(plan.advanced_extensions.as_ref())?;
+    declarations(&mut plan)?;
+    Ok(plan)
+}
+
+/// Checks what the plan declares.
+fn declarations(plan: &mut Plan) -> Result<()> {
+    let mut functions = HashSet::new();
     for declaration in &mut plan.extensions {
-        if let Some(MappingType::ExtensionFunction(function)) = &mut declaration.mapping_type
-            && function.name.split(':').next() == Some("xor")
-        {
-            // The same for booleans; DataFusion would repeat the arguments, and theirs, and theirs.
-            "not_equal".clone_into(&mut function.name);
+        match &mut declaration.mapping_type {
+            Some(MappingType::ExtensionFunction(function)) => {
+                let anchor = function.function_anchor;
+                if !functions.insert(anchor) {
+                    return Err(malformed(format!("it declares two functions with the anchor {anchor}")));
+                }
+                if function.name.split(':').next() == Some("xor") {
+                    // The same for booleans; DataFusion would repeat the arguments, and theirs, and theirs.
+                    "not_equal".clone_into(&mut function.name);
+                }
+            }
+            Some(MappingType::ExtensionTypeVariation(variation)) => {
+                return Err(unsupported(format!("the type variation '{}'", variation.name)));
+            }
+            // One that is used is refused where it is.
+            Some(MappingType::ExtensionType(_)) => {}
+            None => return Err(malformed("one of its extensions declares nothing")),
         }
     }
-    Ok(plan)
+    Ok(())
 }
 
 /// The one relation that the plan computes.
@@ -128,9 +154,11 @@ async fn require(catalogs: &SessionCatalogs, table: &TableReference) -> Result<(
     Err(Error::not_found(Subject::Table, format!("table '{name}' not found")).suggest(catalogs.suggest_table(table)))
 }
 
-/// Has DataFusion read the plan. It trusts references between the parts of a plan, and panics on those that lead nowhere.
+/// Has DataFusion read the plan.
 async fn read(state: &SessionState, plan: &Plan) -> Result<LogicalPlan> {
-    let read = catch_panic(async { Ok(from_substrait_plan(state, plan).await?) }).await;
+    let extensions = Extensions::try_from(&plan.extensions)?;
+    let reader = Reader::new(&extensions, state, plan);
+    let read = catch_panic(async { Ok(from_substrait_plan_with_consumer(&reader, plan).await?) }).await;
     read.map_err(|error| match error.kind() {
         ErrorKind::Internal => malformed(error.message().trim_start_matches("the query panicked: ")),
         ErrorKind::Unsupported => unknown_function(&error, state).unwrap_or(error),
@@ -138,8 +166,16 @@ async fn read(state: &SessionState, plan: &Plan) -> Result<LogicalPlan> {
             Error::unsupported("the Substrait plan reads a view whose columns are others than its base_schema says")
                 .hint("name all columns of the view, in their order")
         }
+        ErrorKind::Invalid => undeclared_function(&error).unwrap_or(error),
         _ => error,
     })
+}
+
+/// The error for a call of what the plan does not declare, if that is what the error is about.
+fn undeclared_function(error: &Error) -> Option<Error> {
+    let (what, anchor) = error.message().rsplit_once(" = ")?;
+    let is_undeclared = what.contains("unction not found: ") || what.contains("unction not registered: ");
+    is_undeclared.then(|| malformed(format!("it calls the function with the anchor {anchor}, which it does not declare")))
 }
 
 /// The error for a function that there is not, if that is what the error is about.

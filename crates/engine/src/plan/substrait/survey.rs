@@ -5,9 +5,11 @@
 
 use datafusion::common::TableReference;
 use datafusion_substrait::substrait::proto::aggregate_rel::Grouping;
+use datafusion_substrait::substrait::proto::extensions::AdvancedExtension;
 use datafusion_substrait::substrait::proto::fetch_rel::{CountMode, OffsetMode};
 use datafusion_substrait::substrait::proto::read_rel::ReadType;
 use datafusion_substrait::substrait::proto::rel::RelType;
+use datafusion_substrait::substrait::proto::sort_field::{SortDirection, SortKind};
 use datafusion_substrait::substrait::proto::{
     AggregateRel, ExchangeRel, FetchRel, JoinRel, ProjectRel, ReadRel, Rel, SortField,
 };
@@ -30,14 +32,16 @@ const MAX_PARTITIONS: i32 = 1024;
 #[derive(Debug, Default)]
 pub(super) struct Survey {
     tables: Vec<TableReference>,
+    /// Whether the plan counts the columns of relations as DataFusion does.
+    by_datafusion: bool,
     /// Parts of expressions seen so far.
     parts: usize,
 }
 
 impl Survey {
-    /// The tables that the relation reads.
-    pub(super) fn of(relation: &mut Rel) -> Result<Vec<TableReference>> {
-        let mut survey = Self::default();
+    /// The tables that the relation reads, of a plan that `producer` made.
+    pub(super) fn of(relation: &mut Rel, producer: &str) -> Result<Vec<TableReference>> {
+        let mut survey = Self { by_datafusion: producer == "datafusion", ..Self::default() };
         survey.relation(relation)?;
         Ok(survey.tables)
     }
@@ -71,6 +75,9 @@ impl Survey {
             RelType::Exchange(exchange) => self.exchange(exchange)?,
             other => return Err(unsupported(name(other))),
         }
+        let (common, extension) = reshape::attached(kind);
+        no_enhancement(extension)?;
+        no_enhancement(common.and_then(|common| common.advanced_extension.as_ref()))?;
         if let Some(emitted) = reshape::emitted(kind) {
             bounded(emitted.len(), largest)?;
         }
@@ -86,7 +93,10 @@ impl Survey {
 
     fn read(&mut self, read: &mut ReadRel) -> Result<()> {
         match read.read_type.as_mut() {
-            Some(ReadType::NamedTable(table)) => self.tables.push(reference(&table.names)?),
+            Some(ReadType::NamedTable(table)) => {
+                no_enhancement(table.advanced_extension.as_ref())?;
+                self.tables.push(reference(&table.names)?);
+            }
             Some(ReadType::VirtualTable(table)) => {
                 for row in &mut table.expressions {
                     self.all(&mut row.fields)?;
@@ -120,6 +130,11 @@ impl Survey {
 
     fn aggregate(&mut self, aggregate: &mut AggregateRel) -> Result<()> {
         self.input(&mut aggregate.input, "AggregateRel")?;
+        if aggregate.groupings.len() > 1 && !self.by_datafusion {
+            // It then has one more column, which DataFusion has at another place.
+            return Err(unsupported("an AggregateRel of several groupings")
+                .hint("make one AggregateRel for each grouping, and a SetRel of them"));
+        }
         let largest = self.all(&mut aggregate.grouping_expressions)?;
         let known = aggregate.grouping_expressions.len();
         let references = |grouping: &Grouping| grouping.expression_references.clone();
@@ -177,11 +192,36 @@ impl Survey {
         for sort in sorts {
             let key = sort.expr.as_mut().ok_or_else(|| malformed("a sort field has no expression"))?;
             self.expression(key)?;
-            if sort.sort_kind.is_none() {
-                return Err(malformed("a sort field has no direction"));
-            }
+            directed(sort.sort_kind.as_ref())?;
         }
         Ok(())
+    }
+}
+
+/// Reading would panic where an order has no direction that it knows.
+fn directed(kind: Option<&SortKind>) -> Result<()> {
+    let direction = match kind {
+        Some(SortKind::Direction(direction)) => SortDirection::try_from(*direction).unwrap_or_default(),
+        Some(SortKind::ComparisonFunctionReference(_)) => {
+            return Err(unsupported("a sort field with a comparison function"));
+        }
+        None => SortDirection::Unspecified,
+    };
+    match direction {
+        SortDirection::Unspecified => Err(malformed("a sort field has no direction")),
+        SortDirection::Clustered => Err(unsupported("a sort field whose direction is clustered")),
+        SortDirection::AscNullsFirst
+        | SortDirection::AscNullsLast
+        | SortDirection::DescNullsFirst
+        | SortDirection::DescNullsLast => Ok(()),
+    }
+}
+
+/// An enhancement changes what a relation means.
+pub(super) fn no_enhancement(extension: Option<&AdvancedExtension>) -> Result<()> {
+    match extension.and_then(|extension| extension.enhancement.as_ref()) {
+        None => Ok(()),
+        Some(any) => Err(unsupported(format!("an enhancement of type '{}'", any.type_url))),
     }
 }
 
@@ -213,7 +253,7 @@ pub(super) fn reference(names: &[String]) -> Result<TableReference> {
 }
 
 /// What Substrait calls a relation.
-fn name(kind: &RelType) -> String {
+pub(super) fn name(kind: &RelType) -> String {
     let detail = |any: Option<&str>| any.map(|url| format!(" of type '{url}'")).unwrap_or_default();
     let name = match kind {
         RelType::Read(_) => "a ReadRel",

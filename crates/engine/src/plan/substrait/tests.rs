@@ -45,9 +45,9 @@ fn leaves(relation: &Rel) -> usize {
 #[test]
 fn tables_are_named_by_one_to_three_parts() {
     let mut relation = rel(Kind::Read(Box::new(table(&["demo", "public", "orders"]))));
-    assert_eq!(Survey::of(&mut relation).unwrap(), [TableReference::full("demo", "public", "orders")]);
+    assert_eq!(Survey::of(&mut relation, "").unwrap(), [TableReference::full("demo", "public", "orders")]);
     for names in [&[][..], &["a", "b", "c", "d"]] {
-        let error = Survey::of(&mut rel(Kind::Read(Box::new(table(names))))).unwrap_err();
+        let error = Survey::of(&mut rel(Kind::Read(Box::new(table(names)))), "").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid, "{names:?}");
     }
 }
@@ -56,7 +56,7 @@ fn tables_are_named_by_one_to_three_parts() {
 fn a_read_that_filters_becomes_a_filter_of_a_read() {
     let read = ReadRel { filter: Some(Box::new(literal())), ..table(&["t"]) };
     let mut relation = rel(Kind::Read(Box::new(read)));
-    Survey::of(&mut relation).unwrap();
+    Survey::of(&mut relation, "").unwrap();
     let Some(Kind::Filter(filter)) = relation.rel_type else { panic!("{relation:?}") };
     assert_eq!(filter.condition.as_deref(), Some(&literal()));
     let Some(Kind::Read(read)) = filter.input.unwrap().rel_type else { panic!("no read") };
@@ -67,10 +67,10 @@ fn a_read_that_filters_becomes_a_filter_of_a_read() {
 fn a_wide_union_is_not_a_deep_one() {
     for op in [SetOp::UnionAll, SetOp::UnionDistinct] {
         let mut relation = set(op, 1000);
-        assert_eq!(Survey::of(&mut relation).unwrap().len(), 1000);
+        assert_eq!(Survey::of(&mut relation, "").unwrap().len(), 1000);
         assert_eq!((depth(&relation), leaves(&relation)), (10, 1000));
     }
-    let error = Survey::of(&mut set(SetOp::MinusPrimary, 1000)).unwrap_err();
+    let error = Survey::of(&mut set(SetOp::MinusPrimary, 1000), "").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
 }
 
@@ -91,7 +91,7 @@ fn what_can_not_be_read_is_named() {
         (Kind::Ddl(Box::default()), "DdlRel"),
         (Kind::Update(Box::default()), "UpdateRel"),
     ] {
-        let error = Survey::of(&mut rel(kind)).unwrap_err();
+        let error = Survey::of(&mut rel(kind), "").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
         assert!(error.message().contains(name), "{error}");
     }
@@ -107,7 +107,7 @@ fn a_relation_without_its_parts_is_malformed() {
         Kind::Project(Box::default()),
         Kind::Read(Box::default()),
     ] {
-        let error = Survey::of(&mut rel(kind)).unwrap_err();
+        let error = Survey::of(&mut rel(kind), "").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
         assert!(error.message().contains("malformed"), "{error}");
     }

@@ -1,12 +1,15 @@
 //! The expressions of a plan: subqueries within them read tables too.
 
+use datafusion_substrait::substrait::proto::aggregate_function::AggregationInvocation;
 use datafusion_substrait::substrait::proto::expression::field_reference::RootType;
 use datafusion_substrait::substrait::proto::expression::literal::LiteralType;
 use datafusion_substrait::substrait::proto::expression::nested::NestedType;
 use datafusion_substrait::substrait::proto::expression::subquery::SubqueryType;
 use datafusion_substrait::substrait::proto::expression::{Literal, Nested, RexType, Subquery};
 use datafusion_substrait::substrait::proto::function_argument::ArgType;
-use datafusion_substrait::substrait::proto::{AggregateFunction, AggregationPhase, Expression, FunctionArgument};
+use datafusion_substrait::substrait::proto::{
+    AggregateFunction, AggregationPhase, Expression, FunctionArgument, FunctionOption,
+};
 
 use super::Survey;
 use crate::error::Result;
@@ -52,12 +55,17 @@ impl Survey {
             RexType::ScalarFunction(call) => {
                 #[expect(deprecated, reason = "to refuse it")]
                 not_older(&call.args)?;
+                without_options(&call.options)?;
                 self.arguments(&mut call.arguments)
             }
             RexType::WindowFunction(call) => {
                 #[expect(deprecated, reason = "to refuse it")]
                 not_older(&call.args)?;
+                without_options(&call.options)?;
                 whole(call.phase())?;
+                if call.invocation() == AggregationInvocation::Distinct {
+                    return Err(unsupported("a WindowFunction of distinct values"));
+                }
                 self.arguments(&mut call.arguments)?;
                 self.all(&mut call.partitions)?;
                 self.sorts(&mut call.sorts)
@@ -123,6 +131,7 @@ impl Survey {
     pub(super) fn aggregate_function(&mut self, call: &mut AggregateFunction) -> Result<()> {
         #[expect(deprecated, reason = "to refuse it")]
         not_older(&call.args)?;
+        without_options(&call.options)?;
         whole(call.phase())?;
         self.arguments(&mut call.arguments)?;
         self.sorts(&mut call.sorts)
@@ -146,6 +155,18 @@ fn not_older(arguments: &[Expression]) -> Result<()> {
         return Ok(());
     }
     Err(unsupported("arguments of a function in the field 'args'").hint("newer versions send them in 'arguments'"))
+}
+
+/// Reading passes over options, which must be obeyed. Overflow is an error here.
+fn without_options(options: &[FunctionOption]) -> Result<()> {
+    let prefers = |option: &FunctionOption, value: &str| option.preference.iter().any(|it| it.eq_ignore_ascii_case(value));
+    let obeyed = |option: &&FunctionOption| option.name.eq_ignore_ascii_case("overflow") && prefers(option, "ERROR");
+    match options.iter().find(|option| !obeyed(option)) {
+        None => Ok(()),
+        Some(FunctionOption { name, preference }) => {
+            Err(unsupported(format!("the option '{name}' of a function, as {}", preference.join(" or "))))
+        }
+    }
 }
 
 /// Reading takes every call for a whole one.
