@@ -5,6 +5,7 @@
 //! several keys. Only this crate reads files and the environment; everything else is handed a `Config`.
 
 mod ambient;
+mod cluster;
 mod decode;
 mod effective;
 mod key;
@@ -30,6 +31,7 @@ use tidemill_engine::config::{
 };
 use tidemill_engine::units::Span;
 
+pub use cluster::{ClusterConfig, WorkerConfig};
 pub use effective::{Effective, Origin};
 pub use key::Key;
 pub use problem::{Problem, Problems};
@@ -50,6 +52,10 @@ pub struct Config {
     pub flight_sql: FlightSqlConfig,
     /// Who may connect.
     pub auth: AuthConfig,
+    /// The cluster that the server coordinates, or that a worker joins.
+    pub cluster: ClusterConfig,
+    /// This process as a worker.
+    pub worker: WorkerConfig,
     /// The engine.
     pub engine: EngineConfig,
     /// The values as they were written, and who set them.
@@ -99,6 +105,8 @@ struct Document {
     metrics: MetricsConfig,
     flight_sql: FlightSqlConfig,
     auth: AuthConfig,
+    cluster: ClusterConfig,
+    worker: WorkerConfig,
     runtime: RuntimeConfig,
     admission: AdmissionConfig,
     memory: MemoryConfig,
@@ -137,6 +145,8 @@ impl Document {
             metrics: document.metrics,
             flight_sql: document.flight_sql,
             auth: document.auth,
+            cluster: document.cluster,
+            worker: document.worker,
             effective,
         }
     }
