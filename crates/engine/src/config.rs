@@ -58,6 +58,8 @@ pub struct AdmissionConfig {
     pub max_running: usize,
     /// Queries that one principal runs at once.
     pub max_running_per_principal: usize,
+    /// Queries that the cluster runs at once.
+    pub max_running_in_cluster: usize,
     /// Queries that wait for a permit; one more is refused.
     pub max_queued: usize,
     /// How long a query waits for a permit.
@@ -142,6 +144,8 @@ pub struct HistoryConfig {
     pub max_pending: usize,
     /// Longer SQL texts are cut in history.
     pub max_sql_bytes: ByteSize,
+    /// Tasks of one query that are remembered one by one, while it runs and after; its stages count the rest.
+    pub max_tasks: usize,
 }
 
 /// Results that are kept in memory for whoever asks the same again.

@@ -1,6 +1,7 @@
 //! What the `system` tables count: the engine answers, as plain data.
 
 use std::fmt;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
@@ -8,7 +9,8 @@ use serde::Serialize;
 
 use crate::auth::Principal;
 use crate::error::Result;
-use crate::query::QueryInfo;
+use crate::query::{QueryId, QueryInfo, Stages};
+use crate::run::{WorkerInfo, WorkerState};
 use crate::session::{SessionInfo, SettingInfo};
 
 /// What is going on in the server, as far as a principal may know.
@@ -27,6 +29,12 @@ pub trait Census: fmt::Debug + Send + Sync {
 
     /// Processes that make up the server.
     fn nodes(&self) -> Vec<NodeInfo>;
+
+    /// Queries with their stages and tasks, newest first: those that live, and those that ended not long ago.
+    fn stages(&self, principal: &Principal) -> Vec<(QueryId, Arc<Stages>)>;
+
+    /// Processes that compute tasks.
+    fn workers(&self) -> Vec<WorkerInfo>;
 
     /// Who holds how much memory.
     fn memory(&self, principal: &Principal) -> Vec<MemoryInfo>;
@@ -94,6 +102,26 @@ pub struct NodeInfo {
     pub memory_limit_bytes: u64,
     /// When it started.
     pub started_at: DateTime<Utc>,
+}
+
+impl From<WorkerInfo> for NodeInfo {
+    fn from(worker: WorkerInfo) -> Self {
+        let state = match worker.state {
+            WorkerState::Active => "ready",
+            WorkerState::Draining => "draining",
+            WorkerState::Lost => "lost",
+        };
+        Self {
+            id: worker.id,
+            role: "worker".to_owned(),
+            address: worker.address,
+            version: worker.version,
+            state: state.to_owned(),
+            cpu_threads: worker.slots,
+            memory_limit_bytes: worker.memory_bytes,
+            started_at: worker.joined_at,
+        }
+    }
 }
 
 /// A holder of memory; sizes in bytes.

@@ -1,6 +1,6 @@
 //! All queries: those that live, those that ended, and the way to cancel one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -9,7 +9,10 @@ use tokio::sync::{broadcast, watch};
 
 use super::admission::draining;
 use super::phase::Life;
-use super::{Event, History, HistoryFilter, Profile, Query, QueryHandle, QueryId, QueryInfo, QueryState, Received};
+use super::{
+    Event, History, HistoryFilter, Profile, Query, QueryHandle, QueryId, QueryInfo, QueryState, Received, Stages,
+    TaskState,
+};
 use crate::auth::Principal;
 use crate::config::LimitsConfig;
 use crate::error::{Error, ErrorKind, Result, Subject};
@@ -70,7 +73,7 @@ impl Queries {
         let timeout = bounds.into_iter().flatten().min();
         let sql = self.history.cut(&request.text());
         let owner = (session.principal().name().into(), session.id().into());
-        let handle = Arc::new(QueryHandle::new(id, request, sql, owner, timeout, self.events.clone()));
+        let handle = Arc::new(QueryHandle::new(id, request, sql, owner, timeout, (self.events.clone(), self.history.max_tasks())));
         {
             let mut living = self.living.write();
             if living.contains_key(&id) || self.history.is_recent(id) {
@@ -97,9 +100,9 @@ impl Queries {
         handle.meter().stop(state);
         let mut info = handle.info();
         info.state = state;
-        let profile = handle.meter().profile();
+        let (profile, stages) = (handle.profile(), handle.stages());
         // History first, so that there is no moment at which the query can not be found.
-        self.history.ended(info, profile);
+        self.history.ended(info, profile, stages);
         {
             let mut living = self.living.write();
             living.remove(&handle.id());
@@ -162,10 +165,37 @@ impl Queries {
     /// The plan of a query, and what its operators did.
     pub async fn profile(&self, principal: &Principal, id: QueryId) -> Result<Profile> {
         if let Some(handle) = self.living(principal, id) {
-            return Ok(handle.meter().profile());
+            return Ok(handle.profile());
         }
         self.get(principal, id).await?;
         Ok(self.history.profile(id).await?.unwrap_or_default())
+    }
+
+    /// The stages and tasks of a query.
+    pub async fn stages(&self, principal: &Principal, id: QueryId) -> Result<Arc<Stages>> {
+        if let Some(handle) = self.living(principal, id) {
+            return Ok(Arc::new(handle.stages()));
+        }
+        self.get(principal, id).await?;
+        Ok(self.history.stages(id).await?.unwrap_or_default())
+    }
+
+    /// The queries that this principal may see with their stages and tasks, newest first: those that live, and those that
+    /// ended and are still in memory.
+    pub fn recent_stages(&self, principal: &Principal) -> Vec<(QueryId, Arc<Stages>)> {
+        let mut found: BTreeMap<QueryId, Arc<Stages>> = self.history.recent_stages(principal).into_iter().collect();
+        found.extend(self.all_living(principal).iter().map(|handle| (handle.id(), Arc::new(handle.stages()))));
+        found.into_iter().rev().collect()
+    }
+
+    /// Tasks that compute now, over all queries.
+    pub(crate) fn tasks_running(&self) -> u64 {
+        let living: Vec<Arc<QueryHandle>> = self.living.read().values().map(Arc::clone).collect();
+        let running = |handle: &Arc<QueryHandle>| {
+            let tasks = handle.stages().tasks;
+            tasks.iter().filter(|task| task.state == TaskState::Running).count() as u64
+        };
+        living.iter().map(running).sum()
     }
 
     /// Cancels the queries of a session.
