@@ -98,7 +98,7 @@ def cluster(data: pathlib.Path, options: argparse.Namespace):
         stack.callback(server.stop)
         for number in range(WORKERS):
             place = ["--coordinator", server.address("scheduler"), "--listen", "127.0.0.1:0", "--slots", 1, "--work-dir", f"{work}/{number}"]
-            worker = Process("worker", *place, "--set", f"worker.join_token={TOKEN}")
+            worker = Process("worker", *place, "--set", f"cluster.join_token={TOKEN}")
             stack.callback(worker.stop)
             worker.address("worker")
         runners = Through(server, "cluster"), Through(server, "local")

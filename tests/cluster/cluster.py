@@ -43,8 +43,8 @@ class Worker(Program):
         self.process.send_signal(signal.SIGCONT)
 
     def files(self) -> list[pathlib.Path]:
-        """What tasks left in its work directory: shuffle files and results."""
-        return files_below(self.work_dir)
+        """What tasks left in its work directory: their output, and spill files."""
+        return [*files_below(self.work_dir / "shuffle"), *files_below(self.work_dir / "spill")]
 
     def stop(self):
         """Ends it whatever state it is in."""
@@ -54,11 +54,11 @@ class Worker(Program):
 
 
 def files_below(folder: pathlib.Path) -> list[pathlib.Path]:
-    """Files that take space; one may vanish while they are listed."""
+    """One may vanish while they are listed."""
     found = []
     for path in pathlib.Path(folder).rglob("*"):
         with contextlib.suppress(FileNotFoundError):
-            if path.is_file() and path.stat().st_size and path.name not in ("lock", "LOCK"):
+            if path.is_file():
                 found.append(path)
     return found
 
@@ -205,9 +205,8 @@ class Cluster:
         self.folder, self.config, self.options = folder, config, options
         token = folder / "token"
         token.write_text(TOKEN)
-        self.common = ["--config", str(config)]
-        self.coordinator_arguments = ["--cluster", *self.common, "--set", f"cluster.join_token=file:{token}", *coordinator]
-        self.worker_arguments = [*self.common, "--set", f"worker.join_token=file:{token}"]
+        self.worker_arguments = ["--config", str(config), "--set", f"cluster.join_token=file:{token}"]
+        self.coordinator_arguments = ["--cluster", *self.worker_arguments, *coordinator]
         self.clients = concurrent.futures.ThreadPoolExecutor(64)
         self.workers: list[Worker] = []
         self.coordinator = self._start_coordinator(scheduler)

@@ -41,7 +41,7 @@ def test_a_short_query_takes_at_most_three_times_as_long(steady, deep):
 
 
 def test_cluster_queries_at_once_are_bounded(cluster, deep):
-    made = cluster("--set", "cluster.max_queries=1", workers=2)
+    made = cluster("--set", "admission.max_running_in_cluster=1", workers=2)
     expected = made.local(deep)
     queries = [made.ask(deep) for _ in range(3)]
     most = 0
@@ -64,7 +64,7 @@ def test_one_pool_of_permits_for_both_runners(cluster, deep):
 
 
 def test_the_more_important_one_goes_first(cluster, deep):
-    made = cluster("--set", "cluster.max_queries=1", "--set", "admission.max_running=1", workers=2)
+    made = cluster("--set", "admission.max_running_in_cluster=1", "--set", "admission.max_running=1", workers=2)
     running = made.ask(deep)
     running.wait_for_task(state="running")
     low = made.ask(deep, priority="low")

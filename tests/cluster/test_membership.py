@@ -1,11 +1,18 @@
 """Who may join, who is refused and is told why, who is known, and who comes back."""
 
+import concurrent.futures
+import hashlib
+import hmac
+import json
+
 import grpc
 import pytest
 
 from cluster import TOKEN, Worker
 from server import run, wait_until
 
+# The exit code of a worker that the coordinator does not take.
+REFUSED = 3
 COUNT = "SELECT count(*), sum(v) FROM facts"
 
 
@@ -22,17 +29,17 @@ def test_workers_are_known_with_what_they_have(steady):
         row = known[worker.id]
         assert row["address"] == worker.address
         assert (row["state"], row["slots"], row["slots_free"], row["tasks_running"]) == ("active", 1, 1, 0)
-        assert row["memory_bytes"] > 0 and row["version"] and row["joined_at"] <= row["last_seen"]
+        assert row["memory_limit_bytes"] > 0 and row["disk_limit_bytes"] > 0 and row["version"] and row["joined_at"] <= row["last_seen"]
     nodes = steady.coordinator.http.get(steady.coordinator.url("/v1/nodes")).json()["nodes"]
     assert {node["id"] for node in nodes} >= set(known)
 
 
-@pytest.mark.parametrize("token", [["--set", "worker.join_token=not-the-token-of-this-cluster-at-all"], []], ids=["wrong", "none"])
+@pytest.mark.parametrize("token", [["--set", "cluster.join_token=not-the-token-of-this-cluster-at-all"], []], ids=["wrong", "none"])
 def test_without_the_token_nobody_joins(steady, tmp_path, token):
     before = set(steady.known_workers())
     ended = join(steady, tmp_path, *token)
     told = ended.stderr.decode()
-    assert ended.returncode not in (0, -9) and "token" in told.lower(), told
+    assert ended.returncode == REFUSED and "join_token" in told, told
     assert TOKEN not in told + ended.stdout.decode() and "not-the-token" not in told
     assert set(steady.known_workers()) == before
 
@@ -77,25 +84,66 @@ CALLS = {
 }
 
 
-def call(address: str, method: str, token: str | None) -> grpc.StatusCode:
-    """What a caller with this token is answered, whose message means nothing."""
-    metadata = [("authorization", f"Bearer {token}")] if token else []
-    with grpc.insecure_channel(address) as channel:
+def proof(token: str) -> str:
+    """What members of the cluster show instead of the token."""
+    return hmac.new(token.encode(), b"tidemill cluster, version 1", hashlib.sha256).hexdigest()
+
+
+def call(address: str, method: str, agent: str | None, body: bytes = b"\xff\xff\xff", **metadata: str) -> tuple[grpc.StatusCode, str]:
+    """What a caller is answered who goes by this name; as it is, the message means nothing."""
+    options = [("grpc.primary_user_agent", agent)] if agent else []
+    with grpc.insecure_channel(address, options) as channel:
         rpc = channel.unary_stream(method, request_serializer=bytes, response_deserializer=bytes)
         try:
-            list(rpc(b"\xff\xff\xff", metadata=metadata, timeout=20))
+            list(rpc(body, metadata=[(name.replace("_", "-"), value) for name, value in metadata.items()], timeout=20))
         except grpc.RpcError as error:
-            return error.code()
-        return grpc.StatusCode.OK
+            return error.code(), error.details()
+        return grpc.StatusCode.OK, ""
 
 
 @pytest.mark.parametrize(("door", "method"), [(door, method) for door, methods in CALLS.items() for method in methods])
 def test_nothing_answers_without_the_token(steady, door, method):
     address = steady.scheduler if door == "scheduler" else steady.workers[0].address
-    for token in [None, "", "another-token", TOKEN[:-1], TOKEN + "0"]:
-        assert call(address, method, token) == grpc.StatusCode.UNAUTHENTICATED, token
-    # The same call with the token gets as far as its message, so that it is the token that was refused.
-    assert call(address, method, TOKEN) not in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE)
+    agents = [None, "tidemill-cluster/", "tidemill-cluster/open", f"tidemill-cluster/{TOKEN}", f"tidemill-cluster/{proof('another')}", proof(TOKEN)]
+    for agent in agents:
+        assert call(address, method, agent)[0] == grpc.StatusCode.UNAUTHENTICATED, agent
+    # The same call by a member gets as far as its message, so that it is the name that was refused.
+    reached = call(address, method, f"tidemill-cluster/{proof(TOKEN)}")[0]
+    assert reached not in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE)
+
+
+def test_a_worker_of_another_version_is_refused(steady):
+    report = {"version": "0.0.1", "build": "of long ago", "slots": 1, "memory_bytes": 1, "memory_used": 0, "disk_bytes": 1, "disk_used": 0}
+    report |= {"tasks_running": 0, "draining": False, "jobs": []}
+    before = set(steady.known_workers())
+    agent = f"tidemill-cluster/{proof(TOKEN)}"
+    code, told = call(steady.scheduler, CALLS["scheduler"][0], agent, b"", tidemill_worker=json.dumps(report))
+    assert code == grpc.StatusCode.FAILED_PRECONDITION
+    version = steady.known_workers()[steady.workers[0].id]["version"]
+    assert "0.0.1" in told and version in told and "same version" in told
+    assert set(steady.known_workers()) == before
+
+
+def test_a_refusal_is_shown_to_whoever_started_the_worker(tmp_path):
+    """A coordinator of another version, as far as a worker can see."""
+
+    def refuse(_, context):
+        context.abort(grpc.StatusCode.FAILED_PRECONDITION, "run the same version on every node, said the coordinator")
+
+    class Everything(grpc.GenericRpcHandler):
+        def service(self, _):
+            return grpc.unary_unary_rpc_method_handler(refuse)
+
+    coordinator = grpc.server(concurrent.futures.ThreadPoolExecutor(2), handlers=[Everything()])
+    port = coordinator.add_insecure_port("127.0.0.1:0")
+    coordinator.start()
+    try:
+        address = f"127.0.0.1:{port}"
+        ended = run("worker", "--coordinator", address, "--listen", "127.0.0.1:0", "--work-dir", str(tmp_path / "w"), timeout=60)
+    finally:
+        coordinator.stop(None)
+    told = ended.stderr.decode()
+    assert ended.returncode == REFUSED and "run the same version on every node, said the coordinator" in told and address in told
 
 
 def test_the_token_is_never_shown(steady):
@@ -112,8 +160,9 @@ def test_a_worker_that_is_gone_is_noticed_and_its_successor_joins(cluster):
     made.wait_for_workers(seconds=20, lost=[lost], active=[kept])
     assert made.rows(COUNT) == expected
     # In the same place: what its predecessor left there is of no use to anybody.
-    (lost.work_dir / "leftover").mkdir(parents=True, exist_ok=True)
-    (lost.work_dir / "leftover" / "data.arrow").write_bytes(b"x" * 1000)
+    leftover = lost.work_dir / "shuffle" / "leftover" / "job" / "1"
+    leftover.mkdir(parents=True)
+    (leftover / "data.arrow").write_bytes(b"x" * 1000)
     successor = made.start_worker(work_dir=lost.work_dir)
     assert successor.id != lost.id
     assert made.rows(COUNT) == expected

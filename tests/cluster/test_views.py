@@ -118,7 +118,7 @@ def test_without_workers_auto_runs_here(cluster):
 
 
 def test_the_desired_number_of_slots_follows_the_work(cluster, deep):
-    made = cluster("--set", "cluster.max_queries=1", workers=1)
+    made = cluster("--set", "admission.max_running_in_cluster=1", workers=1)
     signal = lambda: made.coordinator.http.get(made.coordinator.url("/v1/autoscale")).json()["desired_slots"]  # noqa: E731
     made.rows(deep)
     idle = signal()

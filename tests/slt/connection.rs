@@ -26,10 +26,12 @@ pub(crate) enum Via {
     Http,
     /// Prepared statements of Flight SQL.
     FlightSql,
+    /// `Session::query` of a coordinator, whose workers compute what they can.
+    Cluster,
 }
 
 impl Via {
-    pub(crate) const ALL: [Self; 3] = [Self::Engine, Self::Http, Self::FlightSql];
+    pub(crate) const ALL: [Self; 4] = [Self::Engine, Self::Http, Self::FlightSql, Self::Cluster];
 
     /// The name in `exceptions.toml`.
     pub(crate) fn name(self) -> &'static str {
@@ -37,6 +39,7 @@ impl Via {
             Self::Engine => "engine",
             Self::Http => "http",
             Self::FlightSql => "flight_sql",
+            Self::Cluster => "cluster",
         }
     }
 }
@@ -103,6 +106,7 @@ enum Door {
     Engine(Arc<Session>),
     Http(HttpSession),
     FlightSql(FlightSession),
+    Cluster(Arc<Session>),
 }
 
 /// Opens a session.
@@ -111,6 +115,7 @@ pub(crate) async fn connect(via: Via, server: Arc<TestServer>, places: Places) -
         Via::Engine => Door::Engine(server.session()?),
         Via::Http => Door::Http(HttpSession::open(server.url("/")).await?),
         Via::FlightSql => Door::FlightSql(FlightSession::open(server.url("")).await?),
+        Via::Cluster => Door::Cluster(server.session()?),
     };
     Ok(Connection { door, places, _server: server })
 }
@@ -123,7 +128,8 @@ impl AsyncDB for Connection {
     async fn run(&mut self, sql: &str) -> Result<DBOutput<ColumnKind>, Failure> {
         let sql = self.places.expand(sql);
         let answer = match &self.door {
-            Door::Engine(session) => in_process(session, &sql).await,
+            Door::Engine(session) => in_process(session, QueryRequest::sql(&*sql)).await,
+            Door::Cluster(session) => on_workers(session, &sql).await,
             Door::Http(session) => session.query(&sql).await,
             Door::FlightSql(session) => session.query(&sql).await,
         };
@@ -141,7 +147,7 @@ impl AsyncDB for Connection {
 
     async fn shutdown(&mut self) {
         match &self.door {
-            Door::Engine(_) => {}
+            Door::Engine(_) | Door::Cluster(_) => {}
             Door::Http(session) => session.close().await,
             Door::FlightSql(session) => session.close().await,
         }
@@ -152,8 +158,19 @@ impl AsyncDB for Connection {
     }
 }
 
-async fn in_process(session: &Arc<Session>, sql: &str) -> Result<Answer, Failure> {
-    let mut stream = session.query(QueryRequest::sql(sql)).await?;
+/// By the workers; what they can not compute, which the coordinator says before anything has happened, by the coordinator.
+async fn on_workers(session: &Arc<Session>, sql: &str) -> Result<Answer, Failure> {
+    const REFUSED: &str = "the query can not run in the cluster";
+    let mut request = QueryRequest::sql(sql);
+    request.settings.push(("runner".to_owned(), "cluster".to_owned()));
+    match in_process(session, request).await {
+        Err(failure) if failure.message.starts_with(REFUSED) => in_process(session, QueryRequest::sql(sql)).await,
+        answer => answer,
+    }
+}
+
+async fn in_process(session: &Arc<Session>, request: QueryRequest) -> Result<Answer, Failure> {
+    let mut stream = session.query(request).await?;
     let schema = stream.schema();
     let mut batches = Vec::new();
     while let Some(batch) = stream.next().await {

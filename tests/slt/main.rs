@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use anyhow::bail;
 use futures::StreamExt;
+use tidemill_engine::QueryRequest;
 use tidemill_server::cli::runtime;
 use tidemill_tests::TestServer;
 
@@ -20,6 +21,9 @@ use corpus::File;
 
 /// Files that run at once: enough to cross each other's paths, few enough for two cores.
 const PARALLEL_FILES: usize = 4;
+
+/// Workers of the cluster: enough for them to exchange rows.
+const WORKERS: usize = 2;
 
 #[test]
 fn engine() -> anyhow::Result<()> {
@@ -36,13 +40,21 @@ fn flight_sql() -> anyhow::Result<()> {
     runtime()?.block_on(async { tokio::spawn(run(Via::FlightSql)).await? })
 }
 
+#[test]
+fn cluster() -> anyhow::Result<()> {
+    runtime()?.block_on(async { tokio::spawn(run(Via::Cluster)).await? })
+}
+
 async fn run(via: Via) -> anyhow::Result<()> {
     let complete = std::env::var_os("TIDEMILL_SLT_COMPLETE").is_some();
     if complete && via != Via::Engine {
         return Ok(());
     }
     let files = corpus::files(via)?;
-    let server = Arc::new(TestServer::start().await?);
+    let server = Arc::new(match via {
+        Via::Cluster => TestServer::with_workers(WORKERS).await?,
+        Via::Engine | Via::Http | Via::FlightSql => TestServer::start().await?,
+    });
     let count = files.len();
     let outcomes = futures::stream::iter(files)
         .map(|file| {
@@ -55,10 +67,20 @@ async fn run(via: Via) -> anyhow::Result<()> {
         .collect()
         .await;
     failures.sort();
+    if via == Via::Cluster && !workers_took_part(&server).await? {
+        failures.push("no query of the last ones was computed by workers".to_owned());
+    }
     if !failures.is_empty() {
         bail!("{} of {count} files failed via {}\n\n{}", failures.len(), via.name(), failures.join("\n\n"));
     }
     Ok(())
+}
+
+/// Whether the workers computed any query that history still knows the tasks of.
+async fn workers_took_part(server: &TestServer) -> anyhow::Result<bool> {
+    let sql = "SELECT 1 FROM system.tasks WHERE worker IN (SELECT id FROM system.workers) LIMIT 1";
+    let mut rows = server.session()?.query(QueryRequest::sql(sql)).await?;
+    Ok(rows.next().await.transpose()?.is_some_and(|batch| batch.num_rows() > 0))
 }
 
 /// Runs one file in a session and a temporary folder of its own.
