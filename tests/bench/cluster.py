@@ -22,7 +22,7 @@ import pyarrow.parquet
 from bench import CACHE, ROOT, Process, Tidemill, at, compare, generate, queries
 
 sys.path.append(str(ROOT / "tests" / "clients"))
-import oracle  # noqa: E402 - found by the line before
+import oracle  # found by the line before
 
 WORKERS = 2
 SMALL_QUERIES = 200
