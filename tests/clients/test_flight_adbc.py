@@ -12,7 +12,7 @@ import pytest
 
 from flight_sql import adbc, history, rows, sqlstate, uri, value
 from server import wait_until
-from test_limits import ENDLESS
+from test_limits import ENDLESS, settings
 
 WIDE = "SELECT value, repeat('y', 1000) AS pad FROM generate_series(1, 100000000) g(value)"
 
@@ -318,6 +318,17 @@ def test_errors_have_their_class_and_sqlstate(flight, connection, sql, kind, sta
     expected = flight.post({"sql": sql}).json()["sqlstate"]
     assert sqlstate(caught.value) == expected == state
     assert value(connection, "SELECT 1") == 1
+
+
+def test_errors_of_what_the_server_lacks_have_their_class(connection, serve):
+    rows(connection, "SET memory_limit = '8MiB'")
+    with pytest.raises(dbapi.InternalError, match="ResourceExhausted") as caught:
+        rows(connection, "SELECT length(string_agg(repeat('x', 1000), '')) FROM generate_series(1, 1000000)")
+    assert sqlstate(caught.value) == "53200"
+    with serve(*settings(flight_sql__max_prepared=1)) as server, adbc(server) as other, other.cursor() as first:
+        first.adbc_prepare("SELECT 1")
+        with pytest.raises(dbapi.OperationalError, match="flight_sql.max_prepared"):
+            value(other, "SELECT 2")
 
 
 def test_an_error_says_where(connection):

@@ -1,6 +1,7 @@
 """What drivers that cannot run here send, call by call: JDBC, ODBC, Grafana; and the actions that few drivers use."""
 
 import threading
+import time
 
 import grpc
 import pyarrow
@@ -20,19 +21,22 @@ SQL_INFO = {
     2: (TEXT, ANY),
     3: (TRUTH, False),
     4: (TRUTH, True),
+    5: (TRUTH, True),
+    6: (TEXT, ANY),
+    7: (TEXT, ANY),
     8: (INT, 0),
     9: (TRUTH, True),
     10: (TRUTH, True),
     11: (TRUTH, False),
-    100: (INT, ANY),
+    100: (INT, 0),
     101: (INT, 0),
-    500: (TRUTH, ANY),
+    500: (TRUTH, True),
     501: (TRUTH, True),
     502: (TRUTH, True),
     503: (INT, 3),
     504: (TEXT, '"'),
     505: (INT, 1),
-    506: (TRUTH, ANY),
+    506: (TRUTH, True),
     507: (INT, 0),
     508: (TEXTS, ANY),
     509: (TEXTS, ANY),
@@ -43,7 +47,7 @@ SQL_INFO = {
     514: (TEXT, ""),
     515: (TRUTH, True),
     516: (TRUTH, True),
-    517: (MAP, ANY),
+    517: (MAP, []),
     518: (TRUTH, True),
     519: (TRUTH, False),
     520: (TRUTH, True),
@@ -51,7 +55,7 @@ SQL_INFO = {
     522: (INT, 3),
     523: (TRUTH, True),
     524: (TRUTH, True),
-    525: (INT, ANY),
+    525: (INT, 2),
     526: (INT, 0b111),
     527: (TRUTH, False),
     528: (INT, 2),
@@ -67,8 +71,9 @@ SQL_INFO = {
     538: (INT, 15),
     539: (TRUTH, True),
     540: (INT, 3),
-    **{code: (BIG, ANY) for code in range(541, 562) if code != 556},
-    556: (TRUTH, ANY),
+    # No limit that is known.
+    **{code: (BIG, 0) for code in range(541, 562) if code != 556},
+    556: (TRUTH, True),
     # Drivers read it as 64 bits, though the protocol says 32.
     562: (BIG, 0),
     563: (TRUTH, False),
@@ -76,10 +81,10 @@ SQL_INFO = {
     565: (TRUTH, False),
     566: (TRUTH, True),
     567: (INT, 1),
-    568: (INT, ANY),
-    569: (INT, ANY),
-    570: (INT, ANY),
-    571: (INT, ANY),
+    568: (INT, 0),
+    569: (INT, 0),
+    570: (INT, 0),
+    571: (INT, 0),
     572: (TRUTH, True),
     573: (TRUTH, False),
     574: (TRUTH, False),
@@ -119,6 +124,7 @@ def test_each_information_in_the_child_of_the_union_that_drivers_expect(client):
         assert code in found, f"code {code} is missing"
         assert found[code][0] == child, f"code {code}: {found[code]}"
         assert expected is ANY or found[code][1] == expected, f"code {code}: {found[code]}"
+    assert set(found) == set(SQL_INFO)
     assert {"abs", "round"} <= set(found[509][1]) and {"upper", "lower"} <= set(found[510][1])
     assert "SELECT" in [word.upper() for word in found[508][1]]
 
@@ -350,6 +356,24 @@ def test_cancelling_before_and_after(client, scratch):
     assert client.get(ticket).num_rows == 1
     assert cancel(client, info, "CancelFlightInfo") == NOT_CANCELLABLE
     assert client.value(f"SELECT count(*) FROM {scratch}") == 1
+
+
+def test_what_is_told_of_a_result_before_it_runs(client):
+    info = client.info(command("CommandStatementQuery", {1: "SELECT id FROM orders ORDER BY id"}))
+    # How many rows and bytes there will be is not known, and rows are in the order of the endpoints.
+    assert (info.signed(4), info.signed(5), info.one(6)) == (-1, -1, 1)
+    (endpoint,) = info.endpoints
+    assert expiry(endpoint) > time.time()
+
+
+def test_a_renewed_endpoint_is_the_same_share(client):
+    client.query("SET result_partitions = 3")
+    endpoints = client.info(command("CommandStatementQuery", {1: "SELECT value FROM generate_series(1, 9) g(value) ORDER BY value"})).endpoints
+    assert len(endpoints) == 3
+    for number, endpoint in enumerate(endpoints):
+        renewed = client.action("RenewFlightEndpoint", message({1: endpoint}))
+        rows = client.get(Message(Message(renewed).one(1)).one(1)).column("value").to_pylist()
+        assert rows == [3 * number + 1, 3 * number + 2, 3 * number + 3]
 
 
 def expiry(endpoint: bytes) -> float:

@@ -8,6 +8,7 @@ import pytest
 from flight_sql import Client, adbc, command, descriptor, flight_data, message, refused, rows, schema_of, value
 from server import wait_until
 from test_lifecycle import TOKEN
+from test_limits import settings
 
 DATA = pyarrow.table({"a": [1, 2], "b": ["x", None]})
 NOT_EXIST_CREATE, NOT_EXIST_FAIL = 1, 2
@@ -216,6 +217,27 @@ def test_commands_that_are_none(client, scratch):
         client.put(ingest_command(scratch), batches)
     assert client.update(ingest_command(scratch, exists=EXISTS_REPLACE), batches) == 2
     assert client.value(f"SELECT count(*) FROM {scratch}") == 2
+
+
+def test_temporary_tables_are_refused(connection, client, scratch):
+    with refused(grpc.StatusCode.UNIMPLEMENTED, "temporary"):
+        client.put(ingest_command(scratch, temporary=True), DATA.to_batches())
+    with pytest.raises(dbapi.NotSupportedError, match="temporary"):
+        ingest(connection, scratch, temporary=True)
+    with refused(grpc.StatusCode.NOT_FOUND, scratch):
+        client.query(f"SELECT * FROM {scratch}")
+
+
+def test_a_message_larger_than_the_server_takes(serve):
+    with serve(*settings(flight_sql__max_received_message_bytes="1MiB")) as server, Client(server) as client:
+        large = pyarrow.record_batch({"a": ["x" * 1000] * 2000})
+        with pytest.raises(grpc.RpcError) as caught:
+            client.put(ingest_command("t"), [large])
+        assert caught.value.code() in (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.OUT_OF_RANGE), caught.value.details()
+        with refused(grpc.StatusCode.NOT_FOUND, "'tidemill.public.t'"):
+            client.query("SELECT * FROM t")
+        # In pieces it is no trouble.
+        assert client.update(ingest_command("t"), [large.slice(at, 500) for at in range(0, 2000, 500)]) == 2000
 
 
 def test_ingested_tables_are_listed(flight, connection, scratch):

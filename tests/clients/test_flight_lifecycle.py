@@ -1,5 +1,7 @@
 """The Flight SQL door beside the other: one port, TLS, drain, killed queries, clients that go away or do not read."""
 
+import socket
+import ssl
 import threading
 
 import adbc_driver_flightsql.dbapi as dbapi
@@ -49,6 +51,18 @@ def test_tls(tmp_path):
                 value(connection, "SELECT 1")
         with pyarrow.flight.connect(address, tls_root_certs=cert.read_bytes()) as client:
             assert list(client.list_actions())
+
+
+def test_tls_offers_both_versions_of_http(tmp_path):
+    # Drivers of gRPC refuse a connection on which h2 was not agreed.
+    cert, key = certificate(tmp_path, "one")
+    with serving(tmp_path / "data", *settings(http__tls__cert=cert, http__tls__key=key), scheme="https") as server:
+        host, port = server.address.split(":")
+        for offered, agreed in [(["h2"], "h2"), (["h2", "http/1.1"], "h2"), (["http/1.1"], "http/1.1")]:
+            context = ssl.create_default_context(cafile=cert)
+            context.set_alpn_protocols(offered)
+            with socket.create_connection((host, int(port)), 30) as plain, context.wrap_socket(plain, server_hostname=host) as secure:
+                assert secure.selected_alpn_protocol() == agreed
 
 
 def test_the_door_can_be_closed(serve):

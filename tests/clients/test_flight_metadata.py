@@ -250,7 +250,7 @@ def test_listings_are_made_when_they_are_fetched(lister, furnished):
 
 
 def test_another_catalog_through_adbc(furnished):
-    with adbc(furnished) as connection:
+    with adbc(furnished, username="anybody", password="") as connection:
         connection.adbc_current_catalog = "shop"
         rows(connection, "SET schema = 'files'")
         assert (connection.adbc_current_catalog, connection.adbc_current_db_schema) == ("shop", "files")
@@ -273,7 +273,54 @@ def test_types_by_number(client):
     assert client.table(command("CommandGetXdbcTypeInfo", {1: 999})).num_rows == 0
     # Each type is one that a statement may name.
     for name in everything.column("type_name").to_pylist():
-        assert name == "interval" or client.query(f"SELECT CAST(NULL AS {name}) AS v").num_rows == 1, name
+        assert client.query(f"SELECT CAST(NULL AS {name}) AS v").num_rows == 1, name
+
+
+# What ODBC and JDBC read of a type: its number, size, quotes, parameters, signedness, scales, number of the verbose type and
+# subcode, radix.
+TYPES = {
+    "BOOLEAN": (-7, 1, None, None, None, None, None, None, -7, None, None),
+    "TINYINT": (-6, 3, None, None, None, False, 0, 0, -6, None, 10),
+    "SMALLINT": (5, 5, None, None, None, False, 0, 0, 5, None, 10),
+    "INTEGER": (4, 10, None, None, None, False, 0, 0, 4, None, 10),
+    "BIGINT": (-5, 19, None, None, None, False, 0, 0, -5, None, 10),
+    "BIGINT UNSIGNED": (-5, 20, None, None, None, True, 0, 0, -5, None, 10),
+    "REAL": (7, 7, None, None, None, False, None, None, 7, None, 10),
+    "DOUBLE": (8, 15, None, None, None, False, None, None, 8, None, 10),
+    "DECIMAL": (3, 76, None, None, ["precision", "scale"], False, 0, 76, 3, None, 10),
+    "NUMERIC": (2, 76, None, None, ["precision", "scale"], False, 0, 76, 2, None, 10),
+    "VARCHAR": (12, 2147483647, "'", "'", ["length"], None, None, None, 12, None, None),
+    "TEXT": (-1, 2147483647, "'", "'", None, None, None, None, -1, None, None),
+    "BYTEA": (-3, 2147483647, "X'", "'", None, None, None, None, -3, None, None),
+    "DATE": (91, 10, "'", "'", None, None, None, None, 9, 1, None),
+    "TIME": (92, 18, "'", "'", None, None, 0, 9, 9, 2, None),
+    "TIMESTAMP": (93, 29, "'", "'", None, None, 0, 9, 9, 3, None),
+}
+TYPE_COLUMNS = [
+    "data_type",
+    "column_size",
+    "literal_prefix",
+    "literal_suffix",
+    "create_params",
+    "unsigned_attribute",
+    "minimum_scale",
+    "maximum_scale",
+    "sql_data_type",
+    "datetime_subcode",
+    "num_prec_radix",
+]
+NULLABLE, FULLY_SEARCHABLE = 1, 3
+
+
+def test_what_is_told_of_types(client):
+    told = {row["type_name"]: row for row in client.table(command("CommandGetXdbcTypeInfo")).to_pylist()}
+    for name, expected in TYPES.items():
+        assert tuple(told[name][column] for column in TYPE_COLUMNS) == expected, name
+    for name, row in told.items():
+        assert (row["nullable"], row["searchable"], row["local_type_name"]) == (NULLABLE, FULLY_SEARCHABLE, name)
+        assert row["case_sensitive"] == (name in ("VARCHAR", "TEXT", "CHAR")), name
+        assert row["fixed_prec_scale"] == name.endswith(("INT", "INTEGER", "UNSIGNED")), name
+        assert row["auto_increment"] is not True and row["interval_precision"] is None
 
 
 def test_keys_of_what_is_not_there(client):

@@ -9,7 +9,7 @@ import pyarrow.flight
 import pyarrow.parquet
 import pytest
 
-from flight_sql import adbc, command, rows, uri
+from flight_sql import adbc, command, message, rows, table_of, uri
 
 utf8, i64, nanos = pyarrow.string(), pyarrow.int64(), pyarrow.timestamp("ns")
 
@@ -142,6 +142,19 @@ def test_compression(connection, compression):
     rows(connection, f"SET ipc_compression = '{compression}'")
     table = fetched(connection, "SELECT value, 'text' AS s, NULL AS n FROM generate_series(1, 100000) g(value) ORDER BY value")
     assert table.column("value").to_pylist() == list(range(1, 100001))
+
+
+def test_compression_makes_messages_smaller_and_changes_nothing_else(client):
+    sql = "SELECT value % 5 AS v, repeat('text', 20) AS s FROM generate_series(1, 20000) g(value) ORDER BY value"
+    sizes, tables = {}, []
+    for compression in ["none", "lz4", "zstd"]:
+        client.query(f"SET ipc_compression = '{compression}'")
+        (ticket,) = client.info(command("CommandStatementQuery", {1: sql})).tickets
+        messages = client.many("DoGet", message({1: ticket}))
+        sizes[compression] = sum(map(len, messages))
+        tables.append(table_of(messages))
+    assert max(sizes["lz4"], sizes["zstd"]) < sizes["none"] / 2
+    assert tables[0].num_rows == 20000 and tables[0].equals(tables[1]) and tables[0].equals(tables[2])
 
 
 def test_views_for_who_wants_them(connection, client):
