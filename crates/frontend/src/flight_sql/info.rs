@@ -97,6 +97,7 @@ pub(crate) async fn announce(door: &Door, caller: &mut Caller, command: &Command
         }
         Command::CommandPreparedStatementQuery(query) => {
             let prepared = door.prepared.get(caller, &query.prepared_statement_handle)?;
+            caller.join(door, &prepared.session)?;
             let work = prepared.work();
             if work.rows.is_empty() {
                 needs_no_values(&prepared.description)?;
