@@ -1,0 +1,1 @@
+//! The distributed runner.
