@@ -47,7 +47,7 @@ def generate(scale: float) -> pathlib.Path:
     if not (data / "complete").exists():
         data.mkdir(parents=True, exist_ok=True)
         tool = pathlib.Path(sys.executable).with_name("tpchgen-cli")
-        subprocess.run([tool, "-s", f"{scale:g}", "--format", "parquet", "--output-dir", data], check=True)
+        subprocess.run([tool, "parquet", "-s", f"{scale:g}", "--output-dir", data], check=True)
         (data / "complete").touch()
     return data
 

@@ -55,6 +55,30 @@ def test_prefer_wait_answers_at_once_when_it_is_quick(demo):
     demo.http.delete(demo.url(f"/v1/queries/{slow.json()['id']}"))
 
 
+def test_a_key_and_respond_async_answer_the_same_202_again(fresh):
+    assert fresh.post("CREATE TABLE counted AS SELECT 1 AS x").status_code == 200
+    headers = {"Idempotency-Key": "one", "Prefer": "respond-async"}
+    first = fresh.post("INSERT INTO counted VALUES (2)", headers=headers)
+    fresh.wait_for_state(first.json()["id"], "finished")
+    again = fresh.post("INSERT INTO counted VALUES (2)", headers=headers)
+    assert first.status_code == again.status_code == 202
+    for same in ["Location", "X-Query-Id", "Preference-Applied"]:
+        assert first.headers[same] == again.headers[same], same
+    assert again.json()["id"] == first.json()["id"] and again.json()["state"] == "finished"
+    waited = fresh.post("INSERT INTO counted VALUES (2)", headers=headers | {"Prefer": "respond-async, wait=10"})
+    assert waited.status_code == 200 and waited.headers["X-Query-Id"] == first.headers["X-Query-Id"]
+    assert fresh.value("SELECT count(*) FROM counted") == 2
+
+
+def test_a_failed_statement_with_a_key_is_told_as_such(fresh):
+    headers = {"Idempotency-Key": "two", "Prefer": "respond-async"}
+    first = fresh.post("SELECT 1 / 0 AS x", headers=headers)
+    fresh.wait_for_state(first.json()["id"], "failed")
+    again = fresh.post("SELECT 1 / 0 AS x", headers=headers)
+    assert first.status_code == again.status_code == 202 and again.json()["error"]["code"] == "DIVISION_BY_ZERO"
+    assert fresh.post("SELECT 1 / 0 AS x", headers=headers | {"Prefer": "wait=10"}).status_code == 422
+
+
 def test_parts_are_the_whole(demo):
     status = demo.submit("SELECT value, repeat('x', 200) AS pad FROM generate_series(1, 200000)")
     done = demo.wait_for_state(status["id"], "finished", seconds=120)

@@ -89,6 +89,24 @@ def test_exit_codes(tmp_path, arguments, code):
     assert code == 0 or ended.stderr
 
 
+@pytest.mark.parametrize("form", ["json", "ndjson", "csv", "markdown"])
+def test_several_results_can_be_read_one_by_one(tmp_path, form):
+    script = "SELECT 1 AS a, 'x' AS s UNION ALL SELECT 2, 'y\ny' ORDER BY 1; CREATE TABLE t AS SELECT 1 AS b; SELECT b FROM t; SELECT b FROM t WHERE b > 1"
+    ended = sql(tmp_path, "-c", script, "--format", form)
+    assert ended.returncode == 0, ended.stderr
+    text = ended.stdout.decode()
+    if form == "json":
+        assert [json.loads(line) for line in text.splitlines()] == [[{"a": 1, "s": "x"}, {"a": 2, "s": "y\ny"}], [{"b": 1}], []]
+        return
+    results = text.split("\n\n")
+    alone = [sql(tmp_path, "-c", script.split("; ")[0], "--format", form).stdout.decode().rstrip("\n")]
+    assert results[:1] == alone
+    if form == "ndjson":
+        assert [json.loads(line) for line in text.splitlines() if line] == [{"a": 1, "s": "x"}, {"a": 2, "s": "y\ny"}, {"b": 1}]
+    else:
+        assert len(results) == 3 and "b" in results[1] and "b" in results[2]
+
+
 def test_the_first_failure_stops_the_script(tmp_path):
     ended = sql(tmp_path, "-c", "SELECT 1 AS one; SELECT nope; SELECT 2 AS two", "--format", "csv")
     assert ended.returncode == 1 and b"one" in ended.stdout and b"two" not in ended.stdout
@@ -125,7 +143,7 @@ def test_results_are_alike_through_every_door(demo, door):
 def test_changes_are_counted_and_take_effect_once(fresh, door):
     script = "CREATE TABLE t (x INT); INSERT INTO t VALUES (1), (2), (3); DELETE FROM t WHERE x > 1; SELECT x FROM t"
     ended = run("sql", "--url", door(fresh), "-c", script, "--format", "csv")
-    assert ended.returncode == 0 and ended.stdout == b"count\n3\ncount\n2\nx\n1\n", ended.stderr
+    assert ended.returncode == 0 and ended.stdout == b"count\n3\n\ncount\n2\n\nx\n1\n", ended.stderr
     nothing = run("sql", "--url", door(fresh), "-c", "SELECT x FROM t WHERE x > 1", "--format", "csv")
     assert nothing.returncode == 0 and nothing.stdout == b"x\n"
 

@@ -10,13 +10,15 @@ import pyarrow.flight
 import pytest
 
 from flight_sql import Client, adbc, basic, command, descriptor, details, message, refused, rows, uri, value
-from server import serving
+from server import serving, wait_until
 from test_lifecycle import TOKEN, auth_config
 from test_limits import settings
 
 UNAUTHENTICATED = grpc.StatusCode.UNAUTHENTICATED
 INVALID_NAME, INVALID_VALUE = 1, 2
 CLOSED = 1
+# The field of an ActionCreatePreparedStatementResult that asks for an update.
+IS_UPDATE = 4
 
 
 def sessions(server) -> set[str]:
@@ -68,7 +70,15 @@ def test_a_setting_takes_effect(connection):
         assert cursor.fetch_arrow_table().schema.field("n").type.tz == "Asia/Tokyo"
 
 
-def test_catalog_and_schema(flight, connection, scratch):
+@pytest.fixture
+def logged_in(flight):
+    """An ADBC connection that logged in: it has its session from the start, by an answer that the driver does not lose."""
+    with adbc(flight, username="anybody", password="") as connection:
+        yield connection
+
+
+def test_catalog_and_schema(flight, logged_in, scratch):
+    connection = logged_in
     assert (connection.adbc_current_catalog, connection.adbc_current_db_schema) == ("tidemill", "public")
     rows(connection, f"CREATE SCHEMA {scratch}_schema")
     try:
@@ -108,8 +118,8 @@ def test_closing_the_connection_closes_the_session(flight):
 
 
 def test_a_connection_may_begin_with_options(flight):
-    connection = dbapi.connect(uri(flight), conn_kwargs={"adbc.flight.sql.session.option.time_zone": "Europe/Paris"}, autocommit=True)
-    with connection:
+    login, options = {"username": "anybody", "password": ""}, {"adbc.flight.sql.session.option.time_zone": "Europe/Paris"}
+    with dbapi.connect(uri(flight), db_kwargs=login, conn_kwargs=options, autocommit=True) as connection:
         assert value(connection, "SHOW time_zone") == "Europe/Paris"
 
 
@@ -125,6 +135,56 @@ def test_either_the_token_or_the_cookie_names_the_session(client, kept):
     assert set(client.headers) == {"authorization", "cookie"}
     client.headers = {kept: client.headers[kept]}
     assert client.value("SHOW time_zone") == "Europe/Paris"
+
+
+def test_a_session_whose_token_was_lost_is_told_again(client):
+    # Drivers may lose the headers of a stream, which is how preparing answers; those of a single answer they keep.
+    handle = client.prepare("SET time_zone = 'Europe/Paris'").one(1)
+    client.headers = {}
+    client.table(command("CommandPreparedStatementQuery", {1: handle}))
+    assert set(client.headers) == {"authorization", "cookie"}
+    assert client.value("SHOW time_zone") == "Europe/Paris"
+    assert client.action("CloseSession") == message({1: CLOSED})
+
+
+@pytest.mark.parametrize("name", ["CommandPreparedStatementQuery", "CommandPreparedStatementUpdate"])
+def test_other_answers_about_it_tell_it_too(client, name):
+    handle = client.prepare("SET time_zone = 'Europe/Paris'").one(1)
+    client.headers = {}
+    if name == "CommandPreparedStatementQuery":
+        client.schema(command(name, {1: handle}))
+    else:
+        client.update(command(name, {1: handle}))
+    assert set(client.headers) == {"authorization", "cookie"}
+
+
+def test_what_opens_a_session_is_run_as_a_query(client):
+    # Drivers run an update by DoPut, whose answer is a stream.
+    create = "CREATE TEMPORARY VIEW {} AS SELECT 1 AS a"
+    opening = client.prepare(create.format("mine"))
+    assert opening.one(IS_UPDATE) == 0
+    client.table(command("CommandPreparedStatementQuery", {1: opening.one(1)}))
+    assert client.value("SELECT a FROM mine") == 1
+    assert client.prepare(create.format("more")).one(IS_UPDATE) == 1
+
+
+def test_who_has_no_session_is_given_none_by_what_needs_none(flight, client):
+    client.table(command("CommandPreparedStatementQuery", {1: client.prepare("SELECT 1 AS a").one(1)}))
+    assert client.headers == {}
+    # A ticket may be redeemed elsewhere, which is no reason to share the session.
+    client.query("SET time_zone = 'Europe/Paris'")
+    (ticket,) = client.info(command("CommandStatementQuery", {1: "SHOW time_zone"})).tickets
+    with Client(flight) as other:
+        assert other.get(ticket).column("time_zone").to_pylist() == ["Europe/Paris"]
+        assert other.headers == {} and other.value("SHOW time_zone") == "UTC"
+
+
+def test_a_session_that_nobody_used_is_gone(serve):
+    with serve(*settings(sessions__idle_timeout="1s")) as server, Client(server) as client:
+        client.query("SET time_zone = 'Europe/Paris'")
+        wait_until(lambda: not sessions(server), 60, "the end of the session")
+        with refused(UNAUTHENTICATED, "session", "connect again"):
+            client.query("SELECT 1")
 
 
 def test_session_options(client):

@@ -28,6 +28,8 @@ def strict(tmp_path_factory):
         http__allowed_hosts='["tidemill.example.com"]',
     )
     with serving(tmp_path_factory.mktemp("strict"), *flags) as server:
+        # A connection that is kept is closed when the next request does not follow at once.
+        server.http.headers["Connection"] = "close"
         yield server
 
 
@@ -83,8 +85,14 @@ def test_a_body_too_slow(strict):
 
 
 def test_headers_too_large(strict):
-    response = requests.get(strict.url("/livez"), headers={"X-Padding": "x" * 9000}, timeout=30)
-    assert response.status_code == 431
+    for headers in [{"X-Padding": "x" * 9000}, {f"X-{number}": "x" for number in range(200)}]:
+        response = requests.get(strict.url("/livez"), headers=headers, timeout=30)
+        assert response.status_code == 431 and response.headers["Content-Type"] == "application/problem+json"
+        assert response.json()["code"] == "HEADERS_TOO_LARGE", response.text
+    long = requests.get(strict.url("/v1/query"), params={"sql": "SELECT '" + "x" * 9000 + "'"}, timeout=30)
+    assert long.status_code == 431 and "http.max_header_bytes" in long.json()["hint"]
+    # Far more is refused before it is read, without words.
+    assert requests.get(strict.url("/livez"), headers={"X-Padding": "x" * 90000}, timeout=30).status_code == 431
     assert requests.get(strict.url("/livez"), headers={"X-Padding": "x" * 6000}, timeout=30).status_code == 200
 
 

@@ -188,6 +188,8 @@ pub struct StorageConfig {
     pub metadata_cache: ByteSize,
     /// How long a file listing is trusted; 0 lists each time.
     pub listing_ttl: Span,
+    /// What the files of web servers that send them only whole may take on disk while they are read.
+    pub max_whole_file_bytes: ByteSize,
     /// How long one request to a remote store may take.
     pub request_timeout: Span,
     /// Retries of a request that failed with a passing error.

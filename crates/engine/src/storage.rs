@@ -37,6 +37,7 @@ pub use definition::TableDefinition;
 pub(crate) use external::ExternalTable;
 pub(crate) use files::Files;
 pub(crate) use location::Location;
+pub(crate) use partition::folder_value;
 pub(crate) use policy::StoragePolicy;
 pub(crate) use read::{READ_SCHEMA, ReadCall, ReadCalls};
 pub(crate) use registry::Stores;

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use tidemill_engine::error::{Error, Result, Subject};
 use tidemill_engine::units::{ByteSize, Span};
 
+use crate::http::limits::headers::{MIN_BYTES, REFUSED_WITH_WORDS};
 use crate::listen::ListenConfig;
 
 mod flight_sql;
@@ -83,18 +84,19 @@ pub struct TlsPaths {
 }
 
 /// Header lines of one HTTP/1.1 request; browsers and proxies together send a few dozen.
-const MAX_HEADERS: usize = 128;
+pub(crate) const MAX_HEADERS: usize = 128;
 /// How long an HTTP/2 client may take to answer a ping.
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 impl HttpConfig {
     /// The limits of the listener.
     pub fn listener(&self) -> ListenConfig {
+        let header_bytes = usize::try_from(self.max_header_bytes.0).unwrap_or(usize::MAX).max(MIN_BYTES);
         ListenConfig {
             max_connections: self.max_connections,
             max_connections_per_address: self.max_connections_per_address,
-            max_header_bytes: usize::try_from(self.max_header_bytes.0).unwrap_or(usize::MAX),
-            max_headers: MAX_HEADERS,
+            max_header_bytes: header_bytes.saturating_mul(REFUSED_WITH_WORDS),
+            max_headers: MAX_HEADERS * REFUSED_WITH_WORDS,
             header_read_timeout: self.header_read_timeout.0,
             idle_timeout: self.idle_timeout.limit(),
             write_timeout: self.write_timeout.limit(),

@@ -83,7 +83,11 @@ fn respond_error(error: Error, status: Option<StatusCode>) -> Response {
     let mut problem = Problem::of_path(&error);
     if let Some(status) = status {
         let is_slow = status == StatusCode::REQUEST_TIMEOUT;
-        let code = if is_slow { "REQUEST_TIMEOUT" } else { "PAYLOAD_TOO_LARGE" };
+        let code = match status {
+            StatusCode::REQUEST_TIMEOUT => "REQUEST_TIMEOUT",
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "HEADERS_TOO_LARGE",
+            _ => "PAYLOAD_TOO_LARGE",
+        };
         problem = Problem { hint: problem.hint, retryable: is_slow, ..Problem::new(status, code, problem.detail) };
     }
     problem.into_response()

@@ -13,8 +13,8 @@ use tidemill_frontend::{doors, listen};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
 use crate::config::live::LiveConfig;
+use crate::config::{Config, Problems};
 use crate::{demo, machine};
 
 /// Answers that are on their way when queries have ended get this long to arrive.
@@ -56,7 +56,7 @@ impl App {
     pub async fn build(config: Config) -> Result<Self> {
         config.http.check()?;
         config.flight_sql.check()?;
-        let tls = config.http.tls.as_ref().map(tls::load).transpose()?;
+        let tls = tls(&config)?;
         let auth_required = config.auth.mode != tidemill_engine::auth::AuthMode::None;
         check_bind(config.http.listen, auth_required, tls.is_some())?;
         if let Some(address) = config.metrics.listen {
@@ -142,6 +142,14 @@ impl App {
         }
         Ok(served.and(seen)?)
     }
+}
+
+/// The TLS of the doors, if the configuration says that they have it.
+///
+/// # Errors
+/// Naming the key of a file that can not be read or used.
+pub fn tls(config: &Config) -> Result<Option<listen::TlsReloader>, Problems> {
+    config.http.tls.as_ref().map(|paths| tls::load(paths, &config.effective)).transpose()
 }
 
 async fn bind(address: SocketAddr, key: &str) -> Result<TcpListener> {

@@ -164,10 +164,7 @@ impl SessionCatalogs {
     /// # Errors
     /// `NotFound`, with similar names.
     pub(crate) fn require_schema(&self, catalog: &str, schema: &str) -> Result<()> {
-        match virtual_schema(schema) {
-            Some(_) => self.require_catalog(catalog),
-            None => self.0.tree.schema(catalog, schema).map(drop),
-        }
+        self.0.tree.require_schema(catalog, schema)
     }
 
     /// Full or short names that the user may have meant by one that does not resolve, best first.

@@ -42,6 +42,18 @@ impl Catalogs {
         Ok(Arc::new(Self { tree, changing: tokio::sync::Mutex::new(()), opener, store }))
     }
 
+    /// Whether there is such a catalog, and in it such a schema.
+    ///
+    /// # Errors
+    /// `NotFound`, with similar names.
+    pub(crate) fn require(&self, catalog: &str, schema: Option<&str>) -> Result<()> {
+        let tree = self.snapshot();
+        match schema {
+            Some(schema) => tree.require_schema(catalog, schema),
+            None => tree.catalog(catalog).map(drop),
+        }
+    }
+
     /// The tree as it is now; later changes do not touch it.
     pub(crate) fn snapshot(&self) -> Arc<Tree> {
         Arc::clone(&self.tree.read())

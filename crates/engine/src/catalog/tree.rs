@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::definition::OpenTable;
 use super::entry::{Origin, TableEntry};
 use super::folder::Folder;
-use super::{DEFAULT_CATALOG, DEFAULT_SCHEMA, VIRTUAL_SCHEMAS};
+use super::{DEFAULT_CATALOG, DEFAULT_SCHEMA, VIRTUAL_SCHEMAS, virtual_schema};
 use crate::config::CatalogConfig;
 use crate::error::{Error, Result, Subject};
 use crate::plan::suggest::closest;
@@ -69,6 +69,17 @@ impl Tree {
             Error::not_found(Subject::Schema, format!("schema '{catalog}.{name}' not found"))
                 .suggest(closest(name, known))
         })
+    }
+
+    /// Whether there is such a schema. Each catalog has the virtual ones.
+    ///
+    /// # Errors
+    /// `NotFound`, with similar names.
+    pub(crate) fn require_schema(&self, catalog: &str, name: &str) -> Result<()> {
+        match virtual_schema(name) {
+            Some(_) => self.catalog(catalog).map(drop),
+            None => self.schema(catalog, name).map(drop),
+        }
     }
 
     /// The catalog of this name, to be changed; made if there is none.

@@ -262,6 +262,9 @@ fn parquet(error: parquet::errors::ParquetError) -> Error {
 }
 
 fn store(error: object_store::Error) -> Error {
+    if let Some(ours) = ours_within(&error) {
+        return ours.copied();
+    }
     match &error {
         object_store::Error::NotFound { path, .. } => {
             Error::not_found(Subject::File, format!("no file or object at '{path}'"))
@@ -278,6 +281,18 @@ fn store(error: object_store::Error) -> Error {
         object_store::Error::NotImplemented { .. } => Error::unsupported(error.to_string()),
         _ => Error::new(ErrorKind::Storage, format!("storage failed: {error}")).about(Subject::File),
     }
+}
+
+/// Our own error, that a store of ours failed with.
+fn ours_within(error: &object_store::Error) -> Option<&Error> {
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        if let Some(ours) = inner.downcast_ref() {
+            return Some(ours);
+        }
+        cause = inner.source();
+    }
+    None
 }
 
 fn io(error: &std::io::Error) -> Error {
@@ -330,7 +345,10 @@ fn shared(error: &DataFusionError) -> Error {
             DataFusionError::NotImplemented(message) => return words::unsupported(message.clone()),
             DataFusionError::Plan(message) => return plan(message.clone()),
             DataFusionError::Internal(message) => return Error::internal(message.clone()),
-            DataFusionError::ObjectStore(inner) => return Error::new(ErrorKind::Storage, inner.to_string()),
+            DataFusionError::ObjectStore(inner) => {
+                let unknown = || Error::new(ErrorKind::Storage, inner.to_string());
+                return ours_within(inner).map_or_else(unknown, Error::copied);
+            }
             other => return Error::new(ErrorKind::Data, other.strip_backtrace()),
         };
     }

@@ -1,6 +1,6 @@
 //! What sort of statement it is, and which way it goes.
 
-use datafusion::sql::parser::{ResetStatement, Statement as SqlStatement};
+use datafusion::sql::parser::{ExplainStatement, ResetStatement, Statement as SqlStatement};
 use datafusion::sql::sqlparser::ast::{
     ContextModifier, Expr, Ident, ObjectName, Set, ShowCreateObject, Statement, Truncate, Use, Value,
 };
@@ -65,7 +65,24 @@ pub(super) fn classify(parsed: Parsed, place: Place<'_>) -> Result<Way> {
             Ok(Way::Command(Box::new(command::Reset(Some(dotted(&name))))))
         }
         SqlStatement::Statement(inner) => sql(*inner, place),
+        SqlStatement::Explain(explain) => explained(explain, place),
         other => Ok(Way::Plan(Box::new(other))),
+    }
+}
+
+/// `EXPLAIN` of what DataFusion plans; nothing else has a plan.
+fn explained(explain: ExplainStatement, place: Place<'_>) -> Result<Way> {
+    if matches!(*explain.statement, SqlStatement::Explain(_)) {
+        return Err(Error::invalid("an EXPLAIN has no plan of its own")
+            .about(Subject::Syntax)
+            .hint("name the statement itself, with one EXPLAIN or EXPLAIN ANALYZE before it"));
+    }
+    match classify(Parsed::Sql(explain.statement), place)? {
+        Way::Plan(statement) => {
+            Ok(Way::Plan(Box::new(SqlStatement::Explain(ExplainStatement { statement, ..explain }))))
+        }
+        _ => Err(Error::invalid("the statement has no plan that could be explained")
+            .hint("explain a query, or a statement that changes rows")),
     }
 }
 

@@ -13,6 +13,7 @@ mod lateral;
 mod membership;
 mod multisets;
 mod nothing_found;
+mod partitions;
 mod patterns;
 mod series;
 mod sum;
@@ -50,6 +51,7 @@ pub(super) fn rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
         rule("sql_memberships", membership::answered),
         rule("sql_volatile_windows", volatile_windows::evaluated),
         rule("sql_expressions", decided),
+        rule("sql_partitions", partitions::named),
     ]
 }
 
@@ -75,7 +77,8 @@ impl AnalyzerRule for Rule {
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     let [add, subtract, multiply] = arithmetic::functions();
     let [repeat, lpad, rpad] = bounded::functions();
-    vec![add, subtract, multiply, intervals::function(), nothing_found::function(), repeat, lpad, rpad]
+    let own = [intervals::function(), nothing_found::function(), crate::storage::folder_value()];
+    [add, subtract, multiply, repeat, lpad, rpad].into_iter().chain(own).collect()
 }
 
 /// The aggregates, likewise.

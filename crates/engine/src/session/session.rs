@@ -137,6 +137,16 @@ impl Session {
         self.change_settings(|settings| settings.reset(name))
     }
 
+    /// Changes settings together: all or, on an error, none. No value takes one back to its default.
+    pub fn change<'a>(&self, changes: impl IntoIterator<Item = (&'a str, Option<&'a str>)>) -> Result<()> {
+        self.change_settings(|settings| {
+            changes.into_iter().try_for_each(|(name, value)| match value {
+                Some(value) => settings.set(name, value),
+                None => settings.reset(name),
+            })
+        })
+    }
+
     /// The value of a setting, as text.
     pub fn setting(&self, name: &str) -> Result<String> {
         self.state.lock().settings.get(name)
@@ -191,6 +201,7 @@ impl Session {
     pub(crate) fn settings_for(&self, request: &QueryRequest) -> Result<Settings> {
         let mut settings = self.settings();
         request.settings.iter().try_for_each(|(name, value)| settings.set(name, value))?;
+        settings.prove(self.engine.catalogs())?;
         Ok(settings)
     }
 
@@ -199,6 +210,7 @@ impl Session {
         let mut state = self.state.lock();
         let mut settings = state.settings.clone();
         change(&mut settings)?;
+        settings.prove(self.engine.catalogs())?;
         state.settings = settings;
         Ok(())
     }

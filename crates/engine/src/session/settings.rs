@@ -10,6 +10,7 @@ use datafusion::prelude::SessionConfig;
 
 use super::SettingInfo;
 use super::resolved::Resolved;
+use crate::catalog::Catalogs;
 use crate::error::{Error, Result, Subject};
 use crate::plan::suggest::closest;
 
@@ -77,6 +78,15 @@ pub(crate) struct Settings {
     defaults: Arc<BTreeMap<String, String>>,
     changed: BTreeMap<String, String>,
     resolved: Arc<Resolved>,
+    /// Which names were set and are still to be looked up.
+    unproven: Unproven,
+}
+
+/// Names that may stand for nothing.
+#[derive(Debug, Clone, Copy, Default)]
+struct Unproven {
+    catalog: bool,
+    schema: bool,
 }
 
 impl Settings {
@@ -97,7 +107,8 @@ impl Settings {
             apply(&name, value, &mut resolved)?;
             defaults.insert(name, value.clone());
         }
-        Ok(Self { defaults: Arc::new(defaults), changed: BTreeMap::new(), resolved: Arc::new(resolved) })
+        let (changed, unproven) = (BTreeMap::new(), Unproven::default());
+        Ok(Self { defaults: Arc::new(defaults), changed, resolved: Arc::new(resolved), unproven })
     }
 
     /// The typed values.
@@ -111,8 +122,23 @@ impl Settings {
         let mut resolved = Resolved::clone(&self.resolved);
         apply(&name, value, &mut resolved)?;
         self.resolved = Arc::new(resolved);
+        self.unproven.catalog |= name == catalog::SETTING.name;
+        self.unproven.schema |= name == schema::SETTING.name;
         self.changed.insert(name, value.to_owned());
         Ok(())
+    }
+
+    /// Looks up the catalog and the schema that were set: once both are, because one is found in the other.
+    ///
+    /// # Errors
+    /// `NotFound`, with similar names.
+    pub(crate) fn prove(&mut self, catalogs: &Catalogs) -> Result<()> {
+        let Resolved { catalog, schema, .. } = self.resolved.as_ref();
+        match std::mem::take(&mut self.unproven) {
+            Unproven { schema: true, .. } => catalogs.require(catalog, Some(schema)),
+            Unproven { catalog: true, .. } => catalogs.require(catalog, None),
+            Unproven { catalog: false, schema: false } => Ok(()),
+        }
     }
 
     /// Takes one value back to the server's default.

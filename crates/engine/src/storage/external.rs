@@ -7,7 +7,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::datasource::TableType;
 use datafusion::datasource::file_format::FileFormat;
@@ -27,6 +27,7 @@ use super::format::Recognized;
 use super::listing;
 use super::location::{Location, Shape};
 use super::open::{self, PartitionColumn};
+use super::partition::with_folder_values;
 use super::policy::StoragePolicy;
 use crate::cache::{Digester, Fingerprint};
 use crate::{Error, ErrorKind, Result, Subject};
@@ -134,13 +135,14 @@ impl ExternalTable {
         if !matches!(location.shape, Shape::Folder) {
             return Err(self.not_writable().into());
         }
-        let partitions = self.partitions.iter().map(|column| (column.name.clone(), column.data_type.clone())).collect();
+        let named = with_folder_values(input, &self.partition_names(), session.config().options())?;
+        let partitions = self.partitions.iter().map(|column| (column.name.clone(), DataType::Utf8)).collect();
         let options = ListingOptions::new(Arc::clone(&self.format)).with_table_partition_cols(partitions);
         let url = ListingTableUrl::try_new(location.url().clone(), None)?;
         let config =
             ListingTableConfig::new(url).with_listing_options(options).with_schema(Arc::clone(&self.file_schema));
         listing::forget(session, location);
-        ListingTable::try_new(config)?.insert_into(session, input, operation).await
+        ListingTable::try_new(config)?.insert_into(session, named, operation).await
     }
 
     fn not_writable(&self) -> Error {

@@ -22,6 +22,9 @@ use crate::error::Result;
 /// Part of the data directory that statements may read: demo data.
 const SHOWN: &str = "demo";
 
+/// Part of the data directory for files that web servers send only whole.
+const SPOOL: &str = "web";
+
 /// Storage as the rest of the engine uses it.
 pub(crate) struct Files {
     policy: Arc<StoragePolicy>,
@@ -33,7 +36,8 @@ impl Files {
     pub(crate) fn open(config: &EngineConfig, io: &Handle) -> Result<Arc<Self>> {
         let shown: [PathBuf; 1] = [config.data_dir.join(SHOWN)];
         let policy = Arc::new(StoragePolicy::new(&config.storage, &config.data_dir, &shown)?);
-        let stores: Arc<dyn ObjectStoreRegistry> = Arc::new(Stores::new(config.storage.clone(), io.clone()));
+        let stores: Arc<dyn ObjectStoreRegistry> =
+            Arc::new(Stores::new(config.storage.clone(), config.data_dir.join(SPOOL), io.clone()));
         let cache = usize::try_from(config.storage.metadata_cache.0).unwrap_or(usize::MAX);
         let listing_ttl = config.storage.listing_ttl.limit();
         let caches = CacheManagerConfig::default()

@@ -7,12 +7,17 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use object_store::client::SpawnedReqwestConnector;
 use object_store::http::HttpBuilder;
 use object_store::{ClientOptions, ObjectStore, RetryConfig};
 use url::{Position, Url};
 
 use crate::{Error, Result};
+
+mod spool;
+mod whole;
+
+pub(super) use spool::Spool;
+pub(super) use whole::Connector;
 
 const QUERY_PREFIX: &str = "query-";
 
@@ -43,7 +48,7 @@ pub(super) fn connect(
     store: &Url,
     options: ClientOptions,
     retries: RetryConfig,
-    connector: SpawnedReqwestConnector,
+    connector: Connector,
 ) -> Result<Arc<dyn ObjectStore>> {
     let base = base_url(store)?;
     let client = HttpBuilder::new()

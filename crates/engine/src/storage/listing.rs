@@ -101,7 +101,13 @@ pub(super) async fn nothing_found(location: &Location) -> Error {
         Shape::Folder => format!("no data files in '{location}'"),
         Shape::Glob(..) => format!("no files match '{location}'"),
     };
-    Error::not_found(Subject::File, message).suggest(neighbours(location).await)
+    let error = Error::not_found(Subject::File, message).suggest(neighbours(location).await);
+    match location.shape {
+        Shape::File => error,
+        Shape::Folder | Shape::Glob(..) => {
+            error.hint("files that are empty, and names that begin with '.' or '_', do not count")
+        }
+    }
 }
 
 async fn neighbours(location: &Location) -> Vec<String> {

@@ -54,6 +54,13 @@ pub(super) async fn open(
     let compression = options.compression.unwrap_or(recognized.compression);
     let accept = accept(&locations, &files, Recognized { compression, ..recognized });
     files.retain(|file| accept.accepts(&file.location));
+    if recognized.format.is_text() && files.iter().all(|file| file.size == 0) {
+        // Of an empty file of another format, it is told what it lacks.
+        if let Some(file) = files.first().filter(|_| definition.schema.is_none()) {
+            return Err(schema::no_columns(file));
+        }
+        files.clear();
+    }
     let store = session.runtime_env().object_store(locations[0].store())?;
     let format = file_format(recognized, compression, &options, &store, &files).await?;
     let partitions = partitions(&definition, &options, &files);

@@ -10,20 +10,26 @@ use object_store::path::Path;
 use super::open::PartitionColumn;
 use crate::{Error, ErrorKind, Result, Subject};
 
+mod written;
+
+pub(crate) use written::folder_value;
+pub(super) use written::{folders_of, with_folder_values};
+
 /// What Hive writes for NULL.
 const NULL: &str = "__HIVE_DEFAULT_PARTITION__";
 
-/// The `name=value` folders of a path, outermost first.
-fn folders(path: &Path) -> impl Iterator<Item = (&str, &str)> {
+/// The `name=value` folders of a path, outermost first: the column, and its value unless that is NULL.
+fn folders(path: &Path) -> impl Iterator<Item = (String, Option<String>)> {
     let parents = path.as_ref().rsplit_once('/').map_or("", |(parents, _)| parents);
-    parents.split('/').filter_map(|segment| segment.split_once('=')).filter(|(name, _)| !name.is_empty())
+    let named = parents.split('/').filter_map(|segment| segment.split_once('=')).filter(|(name, _)| !name.is_empty());
+    // Who encodes a text that is spelled as NULL is means the text.
+    named.map(|(name, value)| (percent_decode(name), (value != NULL).then(|| percent_decode(value))))
 }
 
 /// The columns that the folders of `files` make, if all files have the same ones. A column is whole numbers or dates if
 /// all its values are, and text otherwise.
 pub(super) fn infer(files: &[ObjectMeta]) -> Vec<PartitionColumn> {
-    let names =
-        |file: &ObjectMeta| -> Vec<String> { folders(&file.location).map(|(name, _)| name.to_owned()).collect() };
+    let names = |file: &ObjectMeta| -> Vec<String> { folders(&file.location).map(|(name, _)| name).collect() };
     let Some(common) = files.first().map(names) else { return Vec::new() };
     let distinct: BTreeSet<&String> = common.iter().collect();
     if distinct.len() != common.len() || files.iter().any(|file| names(file) != common) {
@@ -34,8 +40,7 @@ pub(super) fn infer(files: &[ObjectMeta]) -> Vec<PartitionColumn> {
 
 /// The type of the column `name`, by its values in `files`.
 pub(super) fn infer_type(name: &str, files: &[ObjectMeta]) -> DataType {
-    let values: BTreeSet<String> = files.iter().filter_map(|file| value(&file.location, name)).collect();
-    let known: Vec<&String> = values.iter().filter(|value| *value != NULL).collect();
+    let known: BTreeSet<String> = files.iter().filter_map(|file| value(&file.location, name).flatten()).collect();
     let all_cast_to = |data_type: &DataType| {
         !known.is_empty() && known.iter().all(|value| ScalarValue::try_from_string((*value).clone(), data_type).is_ok())
     };
@@ -59,9 +64,7 @@ pub(super) fn values(path: &Path, columns: &[PartitionColumn]) -> Result<Vec<Sca
     let of_column = |column: &PartitionColumn| {
         let name = &column.name;
         let text = value(path, name).ok_or_else(|| failed(format!("'{path}' is in no folder '{name}=...'")))?;
-        if text == NULL {
-            return Ok(ScalarValue::try_from(&column.data_type)?);
-        }
+        let Some(text) = text else { return Ok(ScalarValue::try_from(&column.data_type)?) };
         ScalarValue::try_from_string(text.clone(), &column.data_type).map_err(|_| {
             failed(format!("'{path}': partition value {name}='{text}' is not of type {}", column.data_type))
                 .hint("declare the type of the partition column, or set hive_partitioning to false")
@@ -70,8 +73,9 @@ pub(super) fn values(path: &Path, columns: &[PartitionColumn]) -> Result<Vec<Sca
     columns.iter().map(of_column).collect()
 }
 
-fn value(path: &Path, name: &str) -> Option<String> {
-    folders(path).find(|(folder, _)| *folder == name).map(|(_, value)| percent_decode(value))
+/// What the path says of the column, if it does: its value, unless that is NULL.
+fn value(path: &Path, name: &str) -> Option<Option<String>> {
+    folders(path).find(|(folder, _)| *folder == name).map(|(_, value)| value)
 }
 
 /// Writers encode what a folder's name can not hold; text that is no valid encoding is taken as it is.
@@ -138,7 +142,9 @@ mod tests {
         let text = PartitionColumn { name: "k".to_owned(), data_type: DataType::Utf8 };
         let read = |path: &str| values(&Path::parse(path).unwrap(), std::slice::from_ref(&text)).unwrap();
         assert_eq!(read("t/k=a%2Fb/x"), [ScalarValue::from("a/b")]);
+        assert_eq!(read("t/k=/x"), [ScalarValue::from("")]);
         assert_eq!(read(&format!("t/k={NULL}/x")), [ScalarValue::Utf8(None)]);
+        assert_eq!(read("t/k=%5F_HIVE_DEFAULT_PARTITION__/x"), [ScalarValue::from(NULL)]);
         assert!(values(&Path::from("t/x"), &[text]).is_err());
     }
 }

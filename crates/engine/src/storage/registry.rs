@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
@@ -25,6 +26,7 @@ pub(crate) struct Stores {
     config: StorageConfig,
     io: Handle,
     local: Arc<LocalFileSystem>,
+    spool: Arc<http::Spool>,
     remote: Mutex<Clients>,
 }
 
@@ -35,9 +37,11 @@ struct Clients {
 }
 
 impl Stores {
-    /// The stores that the configuration describes. Nothing is contacted.
-    pub(crate) fn new(config: StorageConfig, io: Handle) -> Self {
-        Self { config, io, local: Arc::new(LocalFileSystem::new()), remote: Mutex::default() }
+    /// The stores that the configuration describes. Nothing is contacted. What web servers send only whole is kept in the
+    /// folder `spool`.
+    pub(crate) fn new(config: StorageConfig, spool: PathBuf, io: Handle) -> Self {
+        let spool = http::Spool::new(spool, config.max_whole_file_bytes.0);
+        Self { config, io, local: Arc::new(LocalFileSystem::new()), spool, remote: Mutex::default() }
     }
 
     /// The store that holds what `url` names.
@@ -64,7 +68,10 @@ impl Stores {
                 let config = self.config.buckets.get(bucket).unwrap_or(&self.config.s3);
                 s3::connect(bucket, config, self.client_options(), self.retries(), connector)
             }
-            "http" | "https" => http::connect(url, self.client_options(), self.retries(), connector),
+            "http" | "https" => {
+                let connector = http::Connector { inner: connector, spool: Arc::clone(&self.spool) };
+                http::connect(url, self.client_options(), self.retries(), connector)
+            }
             other => Err(unsupported(other)),
         }
     }

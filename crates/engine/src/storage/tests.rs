@@ -27,6 +27,7 @@ fn config(allowed: &[&str]) -> StorageConfig {
         allowed: allowed.iter().map(|prefix| (*prefix).to_owned()).collect(),
         max_files_per_scan: 5,
         metadata_cache: ByteSize(1 << 20),
+        max_whole_file_bytes: ByteSize(1 << 20),
         listing_ttl: Span(Duration::ZERO),
         request_timeout: Span(Duration::from_secs(5)),
         max_retries: 0,
@@ -36,7 +37,7 @@ fn config(allowed: &[&str]) -> StorageConfig {
 }
 
 fn stores() -> Arc<dyn ObjectStoreRegistry> {
-    Arc::new(Stores::new(config(&[]), Handle::current()))
+    Arc::new(Stores::new(config(&[]), "never-used".into(), Handle::current()))
 }
 
 fn context(registry: Arc<dyn ObjectStoreRegistry>) -> SessionContext {

@@ -3,7 +3,8 @@
 //! A session is found by the bearer token that the handshake gave, or by the cookie; never by the connection, because
 //! balancers mix the connections of clients. A caller with neither gets a session for this one call, until something must
 //! outlast the call (`SET`, session options): then a session is opened, and the answer carries its token in the header
-//! `authorization`, which ADBC keeps, and its id in a cookie, which JDBC and ODBC keep.
+//! `authorization`, which ADBC keeps, and its id in a cookie, which JDBC and ODBC keep. Until the client shows one of them,
+//! answers about what it prepared in that session carry them again.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -32,7 +33,7 @@ pub(crate) struct Caller {
     session: Arc<Session>,
     /// Whether the session outlives the call.
     named: bool,
-    /// The token of a session that this call opened.
+    /// The token of a session that this call opened or entered.
     issued: Option<String>,
     origin: Origin,
 }
@@ -87,11 +88,33 @@ impl Caller {
     /// # Errors
     /// `Busy` when as many sessions are open as the server allows.
     pub(crate) fn keep_session(&mut self, door: &Door) -> Result<()> {
-        if !self.named {
-            self.session = door.engine.sessions().open(&door.engine, self.principal.clone())?;
-            self.issued = Some(door.key.token(&SessionToken::new(self.session.id(), &self.principal))?);
-            self.named = true;
+        if self.named {
+            return Ok(());
         }
+        let session = door.engine.sessions().open(&door.engine, self.principal.clone())?;
+        self.enter(door, session)
+    }
+
+    /// Enters the session of something that the caller has the handle of, unless it is in one.
+    ///
+    /// The token of a session that preparing opens travels in the headers of a stream, and drivers lose those: arrow-go
+    /// passes over them when the end of the stream cancels its context before the reader has noticed the end. The headers
+    /// of a call with one answer arrive.
+    pub(crate) fn join(&mut self, door: &Door, session: &Session) -> Result<()> {
+        if self.named {
+            return Ok(());
+        }
+        match door.engine.sessions().get(&self.principal, session.id()) {
+            Ok(open) => self.enter(door, open),
+            // It ended with the call that made it, or since.
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn enter(&mut self, door: &Door, session: Arc<Session>) -> Result<()> {
+        self.issued = Some(door.key.token(&SessionToken::new(session.id(), &self.principal))?);
+        self.session = session;
+        self.named = true;
         Ok(())
     }
 
@@ -106,7 +129,7 @@ impl Caller {
         Ok(QueryRequest { origin: self.origin.clone(), ..QueryRequest::of(Source::Substrait(plan.plan)) })
     }
 
-    /// The answer, with the token and cookie of a session that was opened for it.
+    /// The answer, with the token and cookie of a session that the call opened or entered.
     pub(crate) fn respond<T>(&self, answer: T) -> Response<T> {
         let mut response = Response::new(answer);
         if let Some(token) = &self.issued {

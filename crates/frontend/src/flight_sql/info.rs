@@ -37,7 +37,7 @@ pub(crate) async fn answer(door: &Door, request: Request<FlightDescriptor>) -> R
 }
 
 pub(crate) async fn schema(door: &Door, request: Request<FlightDescriptor>) -> Result<Response<SchemaResult>> {
-    let caller = Caller::of(door, &request).await?;
+    let mut caller = Caller::of(door, &request).await?;
     let command = command(request.get_ref())?;
     let schema = match &command {
         Command::CommandStatementQuery(query) => {
@@ -50,6 +50,7 @@ pub(crate) async fn schema(door: &Door, request: Request<FlightDescriptor>) -> R
         }
         Command::CommandPreparedStatementQuery(query) => {
             let prepared = door.prepared.get(&caller, &query.prepared_statement_handle)?;
+            caller.join(door, &prepared.session)?;
             schema_of(&prepared.session, &prepared.work()).await?
         }
         other => metadata::schema(other)?,
@@ -97,6 +98,7 @@ pub(crate) async fn announce(door: &Door, caller: &mut Caller, command: &Command
         }
         Command::CommandPreparedStatementQuery(query) => {
             let prepared = door.prepared.get(caller, &query.prepared_statement_handle)?;
+            caller.join(door, &prepared.session)?;
             let work = prepared.work();
             if work.rows.is_empty() {
                 needs_no_values(&prepared.description)?;

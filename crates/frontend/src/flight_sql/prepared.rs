@@ -127,7 +127,8 @@ impl Prepared {
 /// Prepares a statement.
 pub(crate) async fn create(door: &Door, caller: &mut Caller, request: QueryRequest) -> Result<PreparedStatementResult> {
     let description = caller.session().describe(&request).await?;
-    if description.changes_session {
+    let opens_session = description.changes_session && !caller.has_named_session();
+    if opens_session {
         caller.keep_session(door)?;
     }
     let is_update = is_update(&description);
@@ -144,7 +145,8 @@ pub(crate) async fn create(door: &Door, caller: &mut Caller, request: QueryReque
         prepared_statement_handle: handle.as_bytes().to_vec().into(),
         dataset_schema,
         parameter_schema,
-        is_update: Some(is_update),
+        // Who has no session yet is told of it by an answer that drivers do not lose, which is that about a query.
+        is_update: Some(is_update && !opens_session),
     })
 }
 

@@ -43,6 +43,7 @@ pub(crate) async fn answer(door: &Door, request: Request<Streaming<FlightData>>)
         }
         Command::CommandPreparedStatementUpdate(update) => {
             let prepared = door.prepared.get(&caller, &update.prepared_statement_handle)?;
+            caller.join(door, &prepared.session)?;
             let Sent { rows, batches } = door.bound.read(Batches::new(messages)).await?;
             let takes_none = prepared.description.parameters.is_empty();
             if rows.is_empty() && batches > 0 && !takes_none {
@@ -55,6 +56,7 @@ pub(crate) async fn answer(door: &Door, request: Request<Streaming<FlightData>>)
         }
         Command::CommandPreparedStatementQuery(query) => {
             let prepared = door.prepared.get(&caller, &query.prepared_statement_handle)?;
+            caller.join(door, &prepared.session)?;
             prepared.bind(door.bound.read(Batches::new(messages)).await?.rows);
             let handle = Some(query.prepared_statement_handle);
             DoPutPreparedStatementResult { prepared_statement_handle: handle }.encode_to_vec()

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tidemill_engine::{ErrorKind, Session};
+use tidemill_engine::{ErrorKind, Session, Subject};
 
 use super::caller::Caller;
 use super::door::Door;
@@ -20,7 +20,10 @@ pub(crate) fn set(
 ) -> Result<SetSessionOptionsResult> {
     caller.keep_session(door)?;
     let mut errors = HashMap::new();
-    for (name, value) in request.session_options {
+    let mut options: Vec<_> = request.session_options.into_iter().collect();
+    // By name, for a schema is looked up in the catalog.
+    options.sort_by(|(one, _), (other, _)| one.cmp(other));
+    for (name, value) in options {
         if let Err(value) = set_one(caller.session(), &name, value) {
             errors.insert(name, SetSessionOptionError { value: value.into() });
         }
@@ -42,8 +45,8 @@ fn set_one(session: &Session, name: &str, value: SessionOptionValue) -> Result<(
         None => session.reset(name),
     };
     outcome.map_err(|error| match error.kind() {
-        ErrorKind::NotFound => SetSessionOptionErrorValue::InvalidName,
-        ErrorKind::Invalid => SetSessionOptionErrorValue::InvalidValue,
+        ErrorKind::NotFound if error.subject() == Some(Subject::Setting) => SetSessionOptionErrorValue::InvalidName,
+        ErrorKind::NotFound | ErrorKind::Invalid => SetSessionOptionErrorValue::InvalidValue,
         _ => SetSessionOptionErrorValue::Error,
     })
 }

@@ -18,7 +18,7 @@ use super::client::Client;
 use super::door::Door;
 use super::problem::Problem;
 use super::respond::Wanted;
-use super::routes::queries;
+use super::routes::queries::{self, Wait};
 
 /// Keys remembered at once; the oldest gives way to one more.
 const MAX_KEYS: usize = 10_000;
@@ -94,7 +94,7 @@ pub(crate) struct Keyed<'a> {
     pub(crate) fingerprint: u64,
 }
 
-/// Answers a keyed request: runs it, or waits for the query that the key started before. Without `wait`, until it ends.
+/// Answers a keyed request by the query that runs for it, or that the key started before.
 pub(crate) async fn answer(
     door: &Door,
     session: &Arc<Session>,
@@ -102,7 +102,7 @@ pub(crate) async fn answer(
     keyed: Keyed<'_>,
     wanted: &Wanted,
     client: &Client,
-    wait: Option<Duration>,
+    wait: Wait,
 ) -> Result<Response, Problem> {
     let key = Key { principal: client.principal.name().to_owned(), name: keyed.name.to_owned() };
     let kept_for = door.engine.results().ttl().limit().unwrap_or(LONGEST);

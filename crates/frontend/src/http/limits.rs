@@ -1,5 +1,5 @@
-//! What every request must respect before a route sees it: the size and pace of its body, and the site it comes from; and
-//! the headers that every response carries.
+//! What every request must respect before a route sees it: the size of its headers, the size and pace of its body, and the
+//! site it comes from; and the headers that every response carries.
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
@@ -14,14 +14,17 @@ use tidemill_engine::error::Error;
 use crate::config::HttpConfig;
 
 mod body;
+pub(crate) mod headers;
 mod site;
 #[cfg(test)]
 mod tests;
 
 use body::{BodyLimits, limit_body};
+use headers::{HeaderLimits, limit_headers};
 use site::{SitePolicy, guard_site};
 
-/// How an error becomes a response. The status is given where HTTP has a finer word than the kind of the error: 408, 413.
+/// How an error becomes a response. The status is given where HTTP has a finer word than the kind of the error: 408, 413,
+/// 431.
 pub type Respond = fn(Error, Option<StatusCode>) -> Response;
 
 /// Puts the limits around all routes; authentication belongs inside of them, because a browser sends its preflight request
@@ -32,12 +35,15 @@ pub fn protect(router: Router, config: &HttpConfig, respond: Respond) -> Router 
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(BodyLimits::new(config, respond), limit_body))
         .layer(from_fn_with_state(SitePolicy::new(config, respond), guard_site))
+        .layer(from_fn_with_state(HeaderLimits::new(config, respond), limit_headers))
         .layer(from_fn(secure_headers))
 }
 
 /// Puts the guard against foreign web sites around a door whose bodies have limits of their own.
 pub fn guard(router: Router, config: &HttpConfig) -> Router {
-    router.layer(from_fn_with_state(SitePolicy::new(config, super::respond_error), guard_site))
+    router
+        .layer(from_fn_with_state(SitePolicy::new(config, super::respond_error), guard_site))
+        .layer(from_fn_with_state(HeaderLimits::new(config, super::respond_error), limit_headers))
 }
 
 /// Headers that keep a browser from guessing, framing, leaking and storing; a route that knows better sets its own.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use tidemill_engine::auth::{Secret, hash_password};
 
+use crate::app;
 use crate::config::{DEFAULTS, Effective, Entry, Key, Origin, Reference, Sources, load};
 
 /// Exit code of a configuration that does not hold.
@@ -117,7 +118,7 @@ fn show(sources: &Sources, out: &mut impl Write) -> anyhow::Result<u8> {
 }
 
 fn check(sources: &Sources, out: &mut impl Write) -> anyhow::Result<u8> {
-    match load(sources) {
+    match load(sources).and_then(|config| app::tls(&config)) {
         Ok(_) => {
             writeln!(out, "the configuration holds")?;
             Ok(0)

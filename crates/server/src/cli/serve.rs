@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
+use tidemill_engine::{Error, ErrorKind};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -16,10 +17,10 @@ use crate::{config, demo, telemetry};
 ///
 /// Prints `listening door=http address=HOST:PORT` when it accepts connections, and a second line `door=metrics` if
 /// metrics.listen is set. SIGTERM and Ctrl-C stop it: it refuses new
-/// queries, waits for running ones up to server.drain_timeout, cancels the rest and exits with 0. SIGHUP reads the TLS
-/// files again.
+/// queries, waits for running ones up to server.drain_timeout, cancels the rest and exits with 0; a second Ctrl-C does not
+/// wait. SIGHUP reads the TLS files again.
 #[derive(Debug, Args)]
-#[command(after_help = "Exit codes: 0 stopped as asked; 1 failed; 2 wrong usage or configuration.")]
+#[command(after_help = "Exit codes: 0 stopped as asked; 1 failed; 2 wrong usage or configuration; 130 second Ctrl-C.")]
 pub struct ServeArgs {
     /// Where the configuration comes from.
     #[command(flatten)]
@@ -52,9 +53,15 @@ pub async fn run(arguments: ServeArgs) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             report(&format!("error: {}", super::told(&error)));
-            ExitCode::FAILURE
+            if is_about_configuration(&error) { ExitCode::from(EXIT_BAD_CONFIG) } else { ExitCode::FAILURE }
         }
     }
+}
+
+/// Whether another configuration would have done, on the same machine.
+fn is_about_configuration(error: &anyhow::Error) -> bool {
+    let refused = |error: &Error| matches!(error.kind(), ErrorKind::Invalid | ErrorKind::NotFound);
+    error.is::<config::Problems>() || error.downcast_ref().is_some_and(refused)
 }
 
 async fn serve(config: config::Config) -> Result<()> {

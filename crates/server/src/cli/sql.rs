@@ -51,6 +51,8 @@ pub struct SqlArguments {
     file: Option<PathBuf>,
 
     /// The form of the results. `parquet` and `arrow` need -o or a pipe, and hold one result.
+    ///
+    /// Where there are several results, a blank line stands between them; of `json`, each is one document on one line.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 

@@ -31,12 +31,7 @@ impl Command for Set {
     }
 
     fn run<'a>(self: Box<Self>, scope: CommandScope, _execution: &'a Execution) -> Answer<'a> {
-        let outcome = scope.session.change_settings(|settings| {
-            self.0.iter().try_for_each(|(name, value)| match value {
-                Some(value) => settings.set(name, value),
-                None => settings.reset(name),
-            })
-        });
+        let outcome = scope.session.change(self.0.iter().map(|(name, value)| (name.as_str(), value.as_deref())));
         std::future::ready(outcome.map(|()| Vec::new())).boxed()
     }
 }

@@ -19,6 +19,7 @@ use super::Uploads;
 use super::local::LocalTarget;
 use super::upload::{DeferredUpload, Staged};
 use crate::storage::layer::Layer;
+use crate::storage::partition::folders_of;
 
 /// The stores of `inner` for a statement that writes.
 pub(super) fn deferred(inner: Arc<dyn ObjectStoreRegistry>, uploads: Arc<Uploads>) -> Arc<dyn ObjectStoreRegistry> {
@@ -36,6 +37,7 @@ struct DeferredStore {
 
 impl DeferredStore {
     async fn stage(&self, location: &Path, options: PutMultipartOptions) -> Result<Arc<Staged>> {
+        let location = &folders_of(location);
         let local = if self.local { Some(LocalTarget::before_staging(location).await) } else { None };
         let upload = self.inner.put_multipart_opts(location, options).await?;
         let staged = Arc::new(Staged::new(Arc::clone(&self.inner), location.clone(), upload, local));

@@ -14,6 +14,7 @@ use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::cache::TableScopedPath;
 use datafusion::execution::cache::cache_manager::CachedFileMetadata;
 use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::utils::conjunction;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use futures::future::BoxFuture;
@@ -107,10 +108,10 @@ impl ExternalTable {
 
     /// Leaves out the files whose folders already say that they have no matching row.
     fn prune(&self, files: Vec<PartitionedFile>, filters: &[Expr]) -> DataFusionResult<Vec<PartitionedFile>> {
-        let decided: Vec<Expr> = filters.iter().filter(|filter| self.is_partition_filter(filter)).cloned().collect();
-        if decided.is_empty() {
-            return Ok(files);
-        }
+        let decided = filters.iter().filter(|filter| self.is_partition_filter(filter)).cloned();
+        let Some(decided) = conjunction(decided) else { return Ok(files) };
+        // DataFusion does not ask whether the answer is NULL.
+        let decided = [decided.is_true()];
         let columns: Vec<_> = self.partitions.iter().map(partition_field).collect();
         let columns = DFSchema::try_from(Schema::new(columns))?;
         let kept = files.into_iter().map(|file| filter_partitioned_file(file, &decided, &columns));

@@ -50,7 +50,19 @@ pub(super) async fn infer(
     if kind == Format::Csv && options.csv.truncated_rows != Some(true) {
         same_columns(&schemas)?;
     }
-    merge(&schemas, kind.is_text())
+    let merged = merge(&schemas, kind.is_text())?;
+    match schemas.first() {
+        Some((file, _)) if merged.fields().is_empty() && kind.is_text() => Err(no_columns(file)),
+        _ => Ok(merged),
+    }
+}
+
+/// A file of text without rows, and without a line that names its columns.
+pub(super) fn no_columns(file: &ObjectMeta) -> Error {
+    let what = if file.size == 0 { "is empty" } else { "holds no rows" };
+    Error::new(ErrorKind::Data, format!("'{}' {what}, so it does not tell its columns", file.location))
+        .about(Subject::File)
+        .hint("declare them: CREATE EXTERNAL TABLE name (column type, ...) STORED AS format LOCATION 'file'")
 }
 
 /// What is wrong with the end of a Parquet file, where readers start: how long the metadata before it are, and `PAR1`.

@@ -256,33 +256,57 @@ pub(crate) async fn profile(
     })
 }
 
-/// Runs a statement in the background, and answers with its result if it is there within `wait`.
+/// How long a client waits for the end of its query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// Not at all: it is told where to look, even if the query has ended by then.
+    No,
+    /// If it takes longer, it is told where to look.
+    AtMost(Duration),
+    ToTheEnd,
+}
+
+impl Wait {
+    /// What a request asks for.
+    pub(crate) fn of(respond_async: bool, limit: Option<Duration>) -> Self {
+        match limit {
+            Some(limit) => Self::AtMost(limit),
+            None if respond_async => Self::No,
+            None => Self::ToTheEnd,
+        }
+    }
+}
+
+/// Runs a statement in the background, and answers with its result if the client waits for it.
 pub(crate) async fn submit(
     door: &Door,
     session: &Arc<Session>,
     request: QueryRequest,
     wanted: &Wanted,
     client: &Client,
-    wait: Duration,
+    wait: Wait,
 ) -> Result<Response, Problem> {
     let query = door.engine.submit(session, request).map_err(|error| client.problem(&error))?;
-    answer(door, query.id(), wanted, client, Some(wait)).await
+    answer(door, query.id(), wanted, client, wait).await
 }
 
-/// The answer of a query that runs in the background: its result or its failure if it ends within `wait`, else where to look.
-/// Without `wait`, it is waited for until it ends.
+/// The answer of a query that runs in the background: its result or its failure if the client waits for it, else where to
+/// look.
 pub(crate) async fn answer(
     door: &Door,
     id: QueryId,
     wanted: &Wanted,
     client: &Client,
-    wait: Option<Duration>,
+    wait: Wait,
 ) -> Result<Response, Problem> {
     let mut cached = None;
+    if wait == Wait::No {
+        return Ok(accepted(door, find(door, client, id).await?));
+    }
     if let Some(handle) = door.engine.queries().living(&client.principal, id) {
         match wait {
-            Some(wait) => client.patience(wait.min(door.config.max_wait.0), handle.ended()).await,
-            None => handle.ended().await,
+            Wait::AtMost(limit) => client.patience(limit.min(door.config.max_wait.0), handle.ended()).await,
+            Wait::No | Wait::ToTheEnd => handle.ended().await,
         }
         if let Some(error) = handle.error() {
             return Err(client.problem(&error));

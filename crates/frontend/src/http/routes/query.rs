@@ -22,7 +22,8 @@ use crate::http::query_string::QueryString;
 use crate::http::respond::etag::EntityTag;
 use crate::http::respond::{self, Wanted};
 use crate::http::routes::openapi::{Failures, Rows as RowsResponse, StatementFailures};
-use crate::http::routes::{queries, validate};
+use crate::http::routes::queries::{self, Wait};
+use crate::http::routes::validate;
 
 /// How a response is wanted, in the URL of a POST, and what a body can not say that is SQL or a plan alone.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
@@ -129,7 +130,7 @@ pub(crate) struct Plan(Vec<u8>);
 /// Run a statement.
 #[utoipa::path(post, path = "/v1/query", tag = "query",
     params(ResultParams,
-        ("Prefer" = Option<String>, Header, description = "`respond-async`, or `wait=10`: seconds to wait for the result"),
+        ("Prefer" = Option<String>, Header, description = "`respond-async`: 202 at once, whatever becomes of the query; `wait=10`: seconds to wait for the result before that"),
         ("Idempotency-Key" = Option<String>, Header, description = "Requests with the same key run once"),
         ("If-None-Match" = Option<String>, Header, description = "The `ETag` of an answer that the client has; 304 if it is still the answer"),
         ("X-Query-Id" = Option<String>, Header, description = "The query's id, a new UUID of version 7"),
@@ -173,16 +174,16 @@ async fn answer(
     if body.dry_run {
         return validate::answer(&session, &request, client).await;
     }
-    let wait = body.wait_ms.map(Duration::from_millis).or(client.preference.wait);
-    let mut response = match (&client.idempotency_key, client.preference.respond_async, wait) {
-        (None, false, None) => {
+    let limit = body.wait_ms.map(Duration::from_millis).or(client.preference.wait);
+    let wait = Wait::of(client.preference.respond_async, limit);
+    let mut response = match (&client.idempotency_key, wait) {
+        (None, Wait::ToTheEnd) => {
             request.cache.known = known;
             return run(&session, request, wanted, client).await;
         }
-        (None, _, wait) => queries::submit(door, &session, request, wanted, client, wait.unwrap_or_default()).await?,
-        (Some(key), respond_async, wait) => {
+        (None, wait) => queries::submit(door, &session, request, wanted, client, wait).await?,
+        (Some(key), wait) => {
             let keyed = idempotency::Keyed { name: key, fingerprint: idempotency::fingerprint(body) };
-            let wait = if respond_async { Some(wait.unwrap_or_default()) } else { wait };
             idempotency::answer(door, &session, request, keyed, wanted, client, wait).await?
         }
     };

@@ -153,21 +153,10 @@ fn find(door: &Door, client: &Client, id: &str) -> Result<Arc<Session>, Box<Prob
 
 /// Changes all settings or, on an error, none.
 fn change_settings(session: &Session, settings: &BTreeMap<String, Value>) -> Result<(), Error> {
-    let before = session.info().settings;
-    for (done, (name, value)) in settings.iter().enumerate() {
-        let changed = match value {
-            Value::Null => session.reset(name),
-            value => setting_text(name, value).and_then(|text| session.set(name, &text)),
-        };
-        if let Err(error) = changed {
-            for name in settings.keys().take(done) {
-                match before.get(&name.to_ascii_lowercase()) {
-                    Some(old) => session.set(name, old)?,
-                    None => session.reset(name)?,
-                }
-            }
-            return Err(error);
-        }
-    }
-    Ok(())
+    let text = |(name, value): (&String, &Value)| match value {
+        Value::Null => Ok((name.clone(), None)),
+        value => setting_text(name, value).map(|text| (name.clone(), Some(text))),
+    };
+    let changes = settings.iter().map(text).collect::<Result<Vec<_>, Error>>()?;
+    session.change(changes.iter().map(|(name, value)| (name.as_str(), value.as_deref())))
 }

@@ -41,6 +41,16 @@ impl Format {
             Self::Parquet | Self::Arrow => false,
         }
     }
+
+    /// What stands between two results, unless a person looks at them and sees the footers.
+    fn between(self) -> &'static str {
+        match self {
+            Self::Table | Self::Csv | Self::Ndjson | Self::Markdown => "\n",
+            // Each is a line.
+            Self::Json => "",
+            Self::Parquet | Self::Arrow => "",
+        }
+    }
 }
 
 /// How results are to look.
@@ -120,11 +130,13 @@ impl Output {
             return Err(Failure::Usage(message.to_owned()));
         }
         let width = self.is_terminal().then(terminal_width).flatten();
+        let between = if self.results > 1 && !self.is_terminal() { style.format.between() } else { "" };
         let seekable = matches!(&self.sink, Sink::File(file) if file.staging.is_some());
         let out: &mut (dyn Write + Send) = match &mut self.sink {
             Sink::Stdout(writer) => writer,
             Sink::File(file) => &mut file.writer,
         };
+        out.write_all(between.as_bytes())?;
         Ok(match style.format {
             Format::Table if style.expanded => Box::new(table::Table::expanded(out, schema)),
             Format::Table => Box::new(table::Table::new(out, schema, width)),

@@ -73,6 +73,25 @@ fn text_formats_quote_what_they_must() {
 }
 
 #[test]
+fn several_results_can_be_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let both = |format| {
+        let path = folder.path().join("results");
+        let mut output = Output::file(&path).unwrap();
+        for _ in 0..2 {
+            write_to(&mut output, format, false, &[batch().slice(0, 1)]);
+        }
+        output.close().unwrap();
+        std::fs::read_to_string(&path).unwrap()
+    };
+    for format in [Format::Table, Format::Csv, Format::Ndjson, Format::Markdown] {
+        let one = text(format, batch().slice(0, 1));
+        assert_eq!(both(format), format!("{one}\n{one}"), "{format:?}");
+    }
+    assert_eq!(both(Format::Json), "[{\"id\":1,\"name\":\"a|b\"}]\n".repeat(2));
+}
+
+#[test]
 fn an_empty_result_still_has_its_columns() {
     let empty = batch().slice(0, 0);
     assert_eq!(text(Format::Csv, empty.clone()), "id,name\n");

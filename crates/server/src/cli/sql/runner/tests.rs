@@ -86,7 +86,7 @@ async fn a_script_runs_in_order_and_its_results_follow_each_other() {
     runner.script("nothing; rows;\nrows").await.unwrap();
     runner.output.close().unwrap();
     assert_eq!(*fake.calls.lock(), ["nothing", "rows", "rows"]);
-    assert_eq!(std::fs::read_to_string(path).unwrap(), "n\n1\n2\n1\n2\nn\n1\n2\n1\n2\n");
+    assert_eq!(std::fs::read_to_string(path).unwrap(), "n\n1\n2\n1\n2\n\nn\n1\n2\n1\n2\n");
 }
 
 #[tokio::test]
