@@ -18,7 +18,7 @@ fmt: ## Format the sources
 	@.ci/need cargo fmt && cargo fmt --all
 
 bench: ## Measure start-up, latency and TPC-H of a release build
-	@.ci/need cargo cc protoc python3 && cargo build --release --locked -p tidemill-server && .ci/bench
+	@.ci/need cargo cc protoc python3 && cargo build --release --locked -p tidemill-server -p tidemill-frontend --bins --example bare_flight && .ci/bench
 
 dist: ## Build the container image tidemill:latest
 	@.ci/need docker && docker build --tag tidemill:latest .

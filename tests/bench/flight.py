@@ -1,7 +1,8 @@
-"""Measures the Flight SQL door of a release build: throughput beside a bare Flight server and DuckDB, latency beside HTTP and PostgreSQL.
+"""Measures the Flight SQL door of a release build: throughput beside bare Flight servers and DuckDB, latency beside HTTP and PostgreSQL.
 
-The bare server is a process that hands out the same batches from memory, by Arrow's own C++ implementation: what is lost
-against it is what the door and the engine cost. Machines are noisy: look at medians and ratios of one run.
+A bare server is a process that hands out the same batches from memory: one by Arrow's C++ implementation, and one by the Rust
+one that the door is made of (`make bench` builds it). What is lost against them is what
+the door and the engine cost. Machines are noisy: look at medians and ratios of one run.
 """
 
 import argparse
@@ -23,6 +24,7 @@ import pyarrow.parquet
 
 from bench import BINARY, at
 
+BARE_RUST = BINARY.parent / "examples" / "bare_flight"
 POINT_ROWS = 1_000_000
 WARM_UP = 50
 WIDE = (
@@ -103,8 +105,8 @@ def serve_bare(path: pathlib.Path, port) -> None:
 
 
 @contextlib.contextmanager
-def bare(path: pathlib.Path):
-    """A client of a bare server of these batches."""
+def bare_cpp(path: pathlib.Path):
+    """A client of a bare server of these batches, by Arrow's C++ implementation."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=serve_bare, args=(path, theirs), daemon=True)
@@ -115,6 +117,20 @@ def bare(path: pathlib.Path):
     finally:
         process.terminate()
         process.join()
+
+
+@contextlib.contextmanager
+def bare_rust(path: pathlib.Path):
+    """The same by the Rust implementation."""
+    if not BARE_RUST.exists():
+        sys.exit(f"{BARE_RUST} is not there: build it beside the server, by --example bare_flight")
+    process = subprocess.Popen([BARE_RUST, path], stdout=subprocess.PIPE, text=True)
+    try:
+        with pa.flight.FlightClient(f"grpc://127.0.0.1:{process.stdout.readline().strip()}") as client:
+            yield client
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def fetch(client: pa.flight.FlightClient, ticket: pa.flight.Ticket) -> tuple[float, float, list]:
@@ -151,22 +167,26 @@ def throughput(server: Tidemill, folder: pathlib.Path, options: argparse.Namespa
     database = duckdb.connect()
     database.register("source", pa.Table.from_batches(batches))
     database.execute("CREATE TABLE wide AS SELECT * FROM source")
-    times: dict[str, list[float]] = {"tidemill": [], "bare flight": [], "duckdb": []}
+    times: dict[str, list[float]] = {"tidemill": [], "bare C++": [], "bare Rust": [], "duckdb": []}
     firsts = []
-    with bare(path) as bare_client:
-        fetch(bare_client, pa.flight.Ticket(b""))
+    with bare_cpp(path) as cpp, bare_rust(path) as rust:
+        bares = {"bare C++": cpp, "bare Rust": rust}
+        for bare in bares.values():
+            fetch(bare, pa.flight.Ticket(b""))
         for _ in range(options.repeats):
             first, all_, _ = fetch(client, ticket_of(server, "SELECT * FROM wide"))
             firsts.append(first)
             times["tidemill"].append(all_)
-            times["bare flight"].append(fetch(bare_client, pa.flight.Ticket(b""))[1])
+            for name, bare in bares.items():
+                times[name].append(fetch(bare, pa.flight.Ticket(b""))[1])
             times["duckdb"].append(seconds(lambda: database.execute("SELECT * FROM wide").to_arrow_table()))
     medians = {name: statistics.median(taken) for name, taken in times.items()}
     print(f"{options.rows} rows, {bytes_ / 1e6:.0f} MB as Arrow, {len(batches)} batches; medians of {options.repeats}")
     for name, median in medians.items():
         rates = f"{options.rows / median / 1e6:8.1f} million rows/s {bytes_ / median / 1e6:8.0f} MB/s"
         print(f"  {name:12}{median:8.3f} s {rates} {medians['tidemill'] / median:8.2f} times as long for tidemill")
-    print(f"  rate of tidemill / rate of the bare server: {medians['bare flight'] / medians['tidemill']:.0%}")
+    for name in bares:
+        print(f"  rate of tidemill / rate of the {name} server: {medians[name] / medians['tidemill']:.0%}")
     print(f"  first batch of a table in memory: {statistics.median(firsts) * 1e3:.1f} ms after DoGet, which plans")
     server.execute("DROP TABLE wide")
 

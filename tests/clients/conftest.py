@@ -5,6 +5,7 @@ import uuid
 import pytest
 
 import flight_sql
+import substrait_plans
 from server import Server, serving
 
 ORDERS = """CREATE TABLE orders AS SELECT * FROM (VALUES (1, 'ann', 1.50, TIMESTAMP '2026-01-01 10:00:00'), (2, 'bob', 2.50, NULL),
@@ -69,3 +70,30 @@ def scratch(flight):
     name = f"scratch_{uuid.uuid4().hex[:12]}"
     yield name
     flight.post(f"DROP TABLE IF EXISTS {name}")
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory) -> Server:
+    """One server with the tables of `substrait_plans` for all tests of Substrait, which leave them as they are."""
+    with serving(tmp_path_factory.mktemp("shop")) as server:
+        substrait_plans.furnish(server)
+        yield server
+
+
+@pytest.fixture(scope="session")
+def driver(shop):
+    """An ADBC connection to that server."""
+    with substrait_plans.connect(shop) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="session")
+def frames(driver):
+    """A DataFusion of the client's own that knows the tables of that server, all of them empty."""
+    import datafusion
+    import pyarrow.dataset
+
+    context = datafusion.SessionContext()
+    for name in ["sales", "numbers", "large"]:
+        context.register_dataset(name, pyarrow.dataset.dataset(driver.adbc_get_table_schema(name).empty_table()))
+    return context

@@ -1,4 +1,6 @@
-"""Substrait plans instead of SQL."""
+"""Substrait plans instead of SQL, by the messages of Flight SQL."""
+
+import re
 
 import grpc
 import pytest
@@ -19,22 +21,28 @@ def statement(bytes_of_plan: bytes, name: str = "CommandStatementSubstraitPlan")
     return command(name, {1: message({1: bytes_of_plan, 2: "0.80.0"})})
 
 
-def test_the_server_says_that_it_takes_plans(client):
-    table = client.table(command("CommandGetSqlInfo", {1: [5]}))
-    assert table.column("value").to_pylist() == [True]
+def test_the_server_says_which_plans_it_takes(client):
+    # FLIGHT_SQL_SERVER_SUBSTRAIT, and the oldest and the newest version.
+    takes, *versions = client.table(command("CommandGetSqlInfo", {1: [5, 6, 7]})).column("value").to_pylist()
+    assert takes is True
+    assert len(versions) == 2 and all(re.fullmatch(r"0\.\d+\.\d+", version) for version in versions)
 
 
 def test_a_plan(client):
     expected = client.query("SELECT id, name FROM orders")
     assert client.table(statement(plan())).equals(expected)
     assert client.schema(statement(plan())) == expected.schema
+    # The tickets of what only reads can be redeemed again.
+    (ticket,) = client.info(statement(plan())).tickets
+    assert client.get(ticket).equals(client.get(ticket))
 
 
 def test_a_prepared_plan(client):
     body = client.action("CreatePreparedSubstraitPlan", statement(plan(), "ActionCreatePreparedSubstraitPlanRequest"))
     created = unpack(body, "ActionCreatePreparedStatementResult")
     assert schema_of(created.one(2)).names == ["id", "name"]
-    assert client.table(command("CommandPreparedStatementQuery", {1: created.one(1)})).num_rows == 3
+    for _ in range(2):
+        assert client.table(command("CommandPreparedStatementQuery", {1: created.one(1)})).num_rows == 3
     client.close_prepared(created.one(1))
 
 
@@ -56,6 +64,13 @@ BAD_PLANS = {
 def test_plans_that_are_none(client, bad):
     with refused(grpc.StatusCode.INVALID_ARGUMENT):
         client.table(statement(bad))
+    with refused(grpc.StatusCode.INVALID_ARGUMENT):
+        client.schema(statement(bad))
+
+
+def test_a_command_without_a_plan(client):
+    with refused(grpc.StatusCode.INVALID_ARGUMENT, "the command has no plan"):
+        client.info(command("CommandStatementSubstraitPlan"))
 
 
 def test_a_plan_over_a_table_that_is_not_there(client):

@@ -13,13 +13,12 @@ from datafusion import functions as f
 from substrait.gen.proto import algebra_pb2
 
 from server import serving
-from substrait_plans import (  # noqa: F401 - fixtures among them
+from substrait_plans import (
     MEDIA_TYPE,
     NUMBERS,
     call,
     column,
     connect,
-    connection,
     i32,
     insert,
     literal,
@@ -31,56 +30,55 @@ from substrait_plans import (  # noqa: F401 - fixtures among them
     project,
     read,
     run,
-    shop,
     string,
 )
 from test_lifecycle import TOKEN, auth_config
 
 
-def test_a_plan_without_names_and_one_with(connection):
-    assert run(connection, plan(read("numbers"))).schema.names == ["big", "small"]
-    renamed = run(connection, plan(project(read("numbers"), column(1)), names=["n"]))
+def test_a_plan_without_names_and_one_with(driver):
+    assert run(driver, plan(read("numbers"))).schema.names == ["big", "small"]
+    renamed = run(driver, plan(project(read("numbers"), column(1)), names=["n"]))
     assert renamed.to_pydict() == {"n": [2147483647, 1]}
 
 
-def test_a_read_that_filters(connection):
+def test_a_read_that_filters(driver):
     relation = read("numbers")
     relation.read.filter.CopyFrom(call(0, column(0), literal(i64=1)))
-    assert run(connection, plan(relation, "equal")).to_pylist() == [{"big": 1, "small": 1}]
+    assert run(driver, plan(relation, "equal")).to_pylist() == [{"big": 1, "small": 1}]
     mask = relation.read.projection.select.struct_items
     mask.add(field=1)
-    assert run(connection, plan(relation, "equal")).to_pylist() == [{"small": 1}]
+    assert run(driver, plan(relation, "equal")).to_pylist() == [{"small": 1}]
 
 
-def test_integers_overflow_as_in_sql(shop, connection):
+def test_integers_overflow_as_in_sql(shop, driver):
     for name, text in [("add:i64_i64", "big + 1"), ("multiply:i64_i64", "big * 2"), ("subtract", "-2 - big")]:
         arguments = (column(0), literal(i64=2 if "mul" in name else 1)) if name != "subtract" else (literal(i64=-2), column(0))
         bytes_ = plan(project(read("numbers"), call(0, *arguments)), name, names=["x"])
         with pytest.raises(dbapi.Error, match="overflow"):
-            run(connection, bytes_)
+            run(driver, bytes_)
         response = post(shop, bytes_, Accept="application/json")
         expected = shop.post(f"SELECT {text} AS x FROM numbers")
         assert response.json()["code"] == expected.json()["code"] == "NUMERIC_OVERFLOW"
 
 
-def test_constants_without_a_table(connection):
+def test_constants_without_a_table(driver):
     empty = algebra_pb2.Rel(read=algebra_pb2.ReadRel(base_schema=named(), virtual_table=algebra_pb2.ReadRel.VirtualTable(values=[{}])))
     relation = project(empty, literal(i64=42), literal(string="x"))
-    assert run(connection, plan(relation, names=["a", "b"])).to_pylist() == [{"a": 42, "b": "x"}]
+    assert run(driver, plan(relation, names=["a", "b"])).to_pylist() == [{"a": 42, "b": "x"}]
 
 
-def test_xor_and_wide_unions_stay_small(connection):
+def test_xor_and_wide_unions_stay_small(driver):
     expression = call(0, column(0), literal(i64=1))
     for _ in range(25):
         expression = call(1, expression, expression) if expression.ByteSize() < 1000 else call(1, expression, literal(boolean=True))
-    assert run(connection, plan(project(read("numbers"), expression), "equal:any_any", "xor:bool_bool", names=["x"])).num_rows == 2
+    assert run(driver, plan(project(read("numbers"), expression), "equal:any_any", "xor:bool_bool", names=["x"])).num_rows == 2
     union = algebra_pb2.Rel(set=algebra_pb2.SetRel(inputs=[read("numbers")] * 2000, op=algebra_pb2.SetRel.SET_OP_UNION_ALL))
     count = algebra_pb2.AggregateRel(
         input=union,
         groupings=[algebra_pb2.AggregateRel.Grouping()],
         measures=[algebra_pb2.AggregateRel.Measure(measure=algebra_pb2.AggregateFunction(function_reference=0))],
     )
-    assert run(connection, plan(algebra_pb2.Rel(aggregate=count), "count", names=["n"])).to_pydict() == {"n": [4000]}
+    assert run(driver, plan(algebra_pb2.Rel(aggregate=count), "count", names=["n"])).to_pydict() == {"n": [4000]}
 
 
 def test_parameters(shop):

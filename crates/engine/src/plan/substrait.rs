@@ -3,11 +3,14 @@
 //! A plan is decoded, surveyed (what it names, and whether all of it can be read), and read by DataFusion; from there it goes
 //! the way of SQL. Names are looked up as those of SQL are. The format: <https://substrait.io>.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use datafusion::common::TableReference;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion_substrait::logical_plan::consumer::from_substrait_plan;
+use datafusion_substrait::extensions::Extensions;
+use datafusion_substrait::logical_plan::consumer::from_substrait_plan_with_consumer;
 use datafusion_substrait::serializer::deserialize_bytes;
 use datafusion_substrait::substrait::proto::extensions::simple_extension_declaration::MappingType;
 use datafusion_substrait::substrait::proto::plan_rel::RelType;
@@ -23,12 +26,14 @@ use crate::catalog::{NamedTables, SessionCatalogs};
 use crate::error::{Error, ErrorKind, Result, Subject, catch_panic};
 
 mod insert;
+mod reader;
 mod reshape;
 mod survey;
 #[cfg(test)]
 mod tests;
 
 use insert::Insert;
+use reader::Reader;
 use survey::Survey;
 
 /// Since this version the names of functions carry the types of their arguments; older plans may mean other functions.
@@ -52,8 +57,9 @@ pub(super) fn logical<'a>(
 ) -> BoxFuture<'a, Result<(SessionState, LogicalPlan)>> {
     async move {
         let mut plan = decode(bytes)?;
+        let declarations = Declarations::of(&mut plan)?;
         let insert = insert::split(&mut plan)?;
-        let tables = Survey::of(root(&mut plan)?)?;
+        let tables = Survey::of(root(&mut plan)?, &declarations)?;
         let mut state = names.planning_state()?;
         let catalogs = names.catalogs(NamedTables::new(), tables.iter().cloned()).await?;
         for table in tables.iter().chain(insert.as_ref().map(Insert::table)) {
@@ -86,7 +92,7 @@ fn unsupported(what: impl std::fmt::Display) -> Error {
 }
 
 fn decode(bytes: &Bytes) -> Result<Plan> {
-    let mut plan = *deserialize_bytes(bytes).map_err(|error| {
+    let plan = *deserialize_bytes(bytes).map_err(|error| {
         let reason = error.strip_backtrace();
         // The path to the place says little, and is as long as the plan is deep.
         let reason = reason.rsplit(": ").next().unwrap_or_default();
@@ -95,15 +101,49 @@ fn decode(bytes: &Bytes) -> Result<Plan> {
     if !plan.parameter_bindings.is_empty() {
         return Err(unsupported("values of parameters (parameter_bindings)").hint("bind them to the request instead"));
     }
-    for declaration in &mut plan.extensions {
-        if let Some(MappingType::ExtensionFunction(function)) = &mut declaration.mapping_type
-            && function.name.split(':').next() == Some("xor")
-        {
-            // The same for booleans; DataFusion would repeat the arguments, and theirs, and theirs.
-            "not_equal".clone_into(&mut function.name);
-        }
-    }
+    survey::no_enhancement(plan.advanced_extensions.as_ref())?;
     Ok(plan)
+}
+
+/// What a plan says of all of itself.
+#[derive(Debug, Default)]
+struct Declarations {
+    /// Whether DataFusion made it, which has some things in ways of its own.
+    by_datafusion: bool,
+    /// The names of functions, by the anchors that calls refer to.
+    functions: HashMap<u32, String>,
+    /// The names of types, by theirs.
+    types: HashMap<u32, String>,
+}
+
+impl Declarations {
+    fn of(plan: &mut Plan) -> Result<Self> {
+        let by_datafusion = plan.version.as_ref().is_some_and(|version| version.producer == "datafusion");
+        let mut declared = Self { by_datafusion, ..Self::default() };
+        for declaration in &mut plan.extensions {
+            let (what, anchor, earlier) = match &mut declaration.mapping_type {
+                Some(MappingType::ExtensionFunction(function)) => {
+                    if function.name.split(':').next() == Some("xor") {
+                        // The same for booleans; DataFusion would repeat the arguments, and theirs, and theirs.
+                        "not_equal".clone_into(&mut function.name);
+                    }
+                    let anchor = function.function_anchor;
+                    ("functions", anchor, declared.functions.insert(anchor, function.name.clone()))
+                }
+                Some(MappingType::ExtensionType(own)) => {
+                    ("types", own.type_anchor, declared.types.insert(own.type_anchor, own.name.clone()))
+                }
+                Some(MappingType::ExtensionTypeVariation(variation)) => {
+                    return Err(unsupported(format!("the type variation '{}'", variation.name)));
+                }
+                None => return Err(malformed("one of its extensions declares nothing")),
+            };
+            if earlier.is_some() {
+                return Err(malformed(format!("it declares two {what} with the anchor {anchor}")));
+            }
+        }
+        Ok(declared)
+    }
 }
 
 /// The one relation that the plan computes.
@@ -128,9 +168,11 @@ async fn require(catalogs: &SessionCatalogs, table: &TableReference) -> Result<(
     Err(Error::not_found(Subject::Table, format!("table '{name}' not found")).suggest(catalogs.suggest_table(table)))
 }
 
-/// Has DataFusion read the plan. It trusts references between the parts of a plan, and panics on those that lead nowhere.
+/// Has DataFusion read the plan.
 async fn read(state: &SessionState, plan: &Plan) -> Result<LogicalPlan> {
-    let read = catch_panic(async { Ok(from_substrait_plan(state, plan).await?) }).await;
+    let extensions = Extensions::try_from(&plan.extensions)?;
+    let reader = Reader::new(&extensions, state, plan);
+    let read = catch_panic(async { Ok(from_substrait_plan_with_consumer(&reader, plan).await?) }).await;
     read.map_err(|error| match error.kind() {
         ErrorKind::Internal => malformed(error.message().trim_start_matches("the query panicked: ")),
         ErrorKind::Unsupported => unknown_function(&error, state).unwrap_or(error),

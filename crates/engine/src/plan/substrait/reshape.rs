@@ -1,5 +1,6 @@
 //! Relations in another form that means the same, where DataFusion reads the first one wrong.
 
+use datafusion_substrait::substrait::proto::extensions::AdvancedExtension;
 use datafusion_substrait::substrait::proto::rel::RelType;
 use datafusion_substrait::substrait::proto::rel_common::{Emit, EmitKind};
 use datafusion_substrait::substrait::proto::set_rel::SetOp;
@@ -11,22 +12,31 @@ use crate::error::Result;
 /// Inputs of an intersection or a difference, which nest.
 const MAX_NESTED_INPUTS: usize = 64;
 
+/// What all kinds of relations that are read have: the part that is common to all relations, and an extension.
+pub(super) fn attached(kind: &RelType) -> (Option<&RelCommon>, Option<&AdvancedExtension>) {
+    macro_rules! both {
+        ($relation:expr) => {
+            ($relation.common.as_ref(), $relation.advanced_extension.as_ref())
+        };
+    }
+    match kind {
+        RelType::Read(relation) => both!(relation),
+        RelType::Filter(relation) => both!(relation),
+        RelType::Fetch(relation) => both!(relation),
+        RelType::Aggregate(relation) => both!(relation),
+        RelType::Sort(relation) => both!(relation),
+        RelType::Join(relation) => both!(relation),
+        RelType::Project(relation) => both!(relation),
+        RelType::Set(relation) => both!(relation),
+        RelType::Cross(relation) => both!(relation),
+        RelType::Exchange(relation) => both!(relation),
+        _ => (None, None),
+    }
+}
+
 /// The columns that a relation gives, if it does not give all.
 pub(super) fn emitted(kind: &RelType) -> Option<&[i32]> {
-    let common = match kind {
-        RelType::Read(relation) => relation.common.as_ref(),
-        RelType::Filter(relation) => relation.common.as_ref(),
-        RelType::Fetch(relation) => relation.common.as_ref(),
-        RelType::Aggregate(relation) => relation.common.as_ref(),
-        RelType::Sort(relation) => relation.common.as_ref(),
-        RelType::Join(relation) => relation.common.as_ref(),
-        RelType::Project(relation) => relation.common.as_ref(),
-        RelType::Set(relation) => relation.common.as_ref(),
-        RelType::Cross(relation) => relation.common.as_ref(),
-        RelType::Exchange(relation) => relation.common.as_ref(),
-        _ => None,
-    };
-    match common?.emit_kind.as_ref()? {
+    match attached(kind).0?.emit_kind.as_ref()? {
         EmitKind::Emit(Emit { output_mapping }) => Some(output_mapping),
         EmitKind::Direct(_) => None,
     }

@@ -5,17 +5,24 @@
 
 use datafusion::common::TableReference;
 use datafusion_substrait::substrait::proto::aggregate_rel::Grouping;
+use datafusion_substrait::substrait::proto::extensions::AdvancedExtension;
 use datafusion_substrait::substrait::proto::fetch_rel::{CountMode, OffsetMode};
-use datafusion_substrait::substrait::proto::read_rel::ReadType;
+use datafusion_substrait::substrait::proto::join_rel::JoinType;
 use datafusion_substrait::substrait::proto::rel::RelType;
+use datafusion_substrait::substrait::proto::set_rel::SetOp;
+use datafusion_substrait::substrait::proto::sort_field::{SortDirection, SortKind};
 use datafusion_substrait::substrait::proto::{
-    AggregateRel, ExchangeRel, FetchRel, JoinRel, ProjectRel, ReadRel, Rel, SortField,
+    AggregateRel, ExchangeRel, FetchRel, JoinRel, ProjectRel, Rel, SetRel, SortField,
 };
 
-use super::{malformed, reshape, unsupported};
+use super::{Declarations, malformed, reshape, unsupported};
 use crate::error::{Error, Result};
 
 mod expressions;
+mod functions;
+mod literals;
+mod reads;
+mod types;
 
 /// Columns of one relation.
 const MAX_COLUMNS: usize = 4096;
@@ -27,17 +34,20 @@ const MAX_REPEATED: usize = 1_000_000;
 const MAX_PARTITIONS: i32 = 1024;
 
 /// A survey of one plan.
-#[derive(Debug, Default)]
-pub(super) struct Survey {
+#[derive(Debug)]
+pub(super) struct Survey<'a> {
+    declarations: &'a Declarations,
     tables: Vec<TableReference>,
     /// Parts of expressions seen so far.
     parts: usize,
+    /// Whether what is surveyed is computed before there is a row.
+    without_columns: bool,
 }
 
-impl Survey {
+impl<'a> Survey<'a> {
     /// The tables that the relation reads.
-    pub(super) fn of(relation: &mut Rel) -> Result<Vec<TableReference>> {
-        let mut survey = Self::default();
+    pub(super) fn of(relation: &mut Rel, declarations: &'a Declarations) -> Result<Vec<TableReference>> {
+        let mut survey = Self { declarations, tables: Vec::new(), parts: 0, without_columns: false };
         survey.relation(relation)?;
         Ok(survey.tables)
     }
@@ -50,7 +60,7 @@ impl Survey {
             RelType::Read(read) => self.read(read)?,
             RelType::Filter(filter) => {
                 self.input(&mut filter.input, "FilterRel")?;
-                self.optional(&mut filter.condition)?;
+                self.required(filter.condition.as_deref_mut(), "a FilterRel")?;
             }
             RelType::Fetch(fetch) => self.fetch(fetch)?,
             RelType::Aggregate(aggregate) => self.aggregate(aggregate)?,
@@ -60,10 +70,7 @@ impl Survey {
             }
             RelType::Join(join) => self.join(join)?,
             RelType::Project(project) => largest = self.project(project)?,
-            RelType::Set(set) => {
-                set.inputs.iter_mut().try_for_each(|input| self.relation(input))?;
-                reshape::balance(set)?;
-            }
+            RelType::Set(set) => self.set(set)?,
             RelType::Cross(cross) => {
                 self.input(&mut cross.left, "CrossRel")?;
                 self.input(&mut cross.right, "CrossRel")?;
@@ -71,6 +78,9 @@ impl Survey {
             RelType::Exchange(exchange) => self.exchange(exchange)?,
             other => return Err(unsupported(name(other))),
         }
+        let (common, extension) = reshape::attached(kind);
+        no_enhancement(extension)?;
+        no_enhancement(common.and_then(|common| common.advanced_extension.as_ref()))?;
         if let Some(emitted) = reshape::emitted(kind) {
             bounded(emitted.len(), largest)?;
         }
@@ -82,29 +92,6 @@ impl Survey {
             Some(input) => self.relation(input),
             None => Err(malformed(format!("a {of} has no input"))),
         }
-    }
-
-    fn read(&mut self, read: &mut ReadRel) -> Result<()> {
-        match read.read_type.as_mut() {
-            Some(ReadType::NamedTable(table)) => self.tables.push(reference(&table.names)?),
-            Some(ReadType::VirtualTable(table)) => {
-                for row in &mut table.expressions {
-                    self.all(&mut row.fields)?;
-                }
-            }
-            Some(ReadType::LocalFiles(_)) => {
-                return Err(unsupported("a ReadRel of LocalFiles")
-                    .hint("create an external table over the files, and read it by its name"));
-            }
-            Some(ReadType::ExtensionTable(_)) => return Err(unsupported("a ReadRel of an ExtensionTable")),
-            Some(ReadType::IcebergTable(_)) => return Err(unsupported("a ReadRel of an IcebergTable")),
-            None => return Err(malformed("a ReadRel does not say what it reads")),
-        }
-        let chosen = read.projection.as_ref().and_then(|mask| mask.select.as_ref());
-        if chosen.is_some_and(|columns| columns.struct_items.iter().any(|column| column.child.is_some())) {
-            return Err(unsupported("a projection of parts of columns (MaskExpression) in a ReadRel"));
-        }
-        self.optional(&mut read.filter)
     }
 
     fn fetch(&mut self, fetch: &mut FetchRel) -> Result<()> {
@@ -120,6 +107,14 @@ impl Survey {
 
     fn aggregate(&mut self, aggregate: &mut AggregateRel) -> Result<()> {
         self.input(&mut aggregate.input, "AggregateRel")?;
+        if aggregate.groupings.len() > 1 && !self.declarations.by_datafusion {
+            // It then has one more column, which DataFusion has at another place.
+            return Err(unsupported("an AggregateRel of several groupings")
+                .hint("make one AggregateRel for each grouping, and a SetRel of them"));
+        }
+        if aggregate.groupings.is_empty() && aggregate.measures.is_empty() {
+            return Err(malformed("an AggregateRel has neither groupings nor measures"));
+        }
         let largest = self.all(&mut aggregate.grouping_expressions)?;
         let known = aggregate.grouping_expressions.len();
         let references = |grouping: &Grouping| grouping.expression_references.clone();
@@ -148,12 +143,33 @@ impl Survey {
     fn join(&mut self, join: &mut JoinRel) -> Result<()> {
         self.input(&mut join.left, "JoinRel")?;
         self.input(&mut join.right, "JoinRel")?;
+        match join.r#type() {
+            JoinType::Unspecified => return Err(malformed("a JoinRel is of no kind that there is")),
+            JoinType::LeftSingle | JoinType::RightSingle => {
+                return Err(unsupported(format!("a JoinRel of {}", join.r#type().as_str_name())));
+            }
+            _ => {}
+        }
         if join.post_join_filter.is_some() {
             return Err(
                 unsupported("a post_join_filter in a JoinRel").hint("filter what the join gives by a FilterRel")
             );
         }
         self.optional(&mut join.expression)
+    }
+
+    fn set(&mut self, set: &mut SetRel) -> Result<()> {
+        match set.op() {
+            SetOp::Unspecified => return Err(malformed("a SetRel is of no kind that there is")),
+            SetOp::MinusMultiset => return Err(unsupported(format!("a SetRel of {}", set.op().as_str_name()))),
+            _ => {}
+        }
+        let inputs = set.inputs.len();
+        if inputs < 2 {
+            return Err(malformed(format!("a SetRel has {inputs} inputs, and takes two or more")));
+        }
+        set.inputs.iter_mut().try_for_each(|input| self.relation(input))?;
+        reshape::balance(set)
     }
 
     /// The parts of the largest expression.
@@ -177,11 +193,36 @@ impl Survey {
         for sort in sorts {
             let key = sort.expr.as_mut().ok_or_else(|| malformed("a sort field has no expression"))?;
             self.expression(key)?;
-            if sort.sort_kind.is_none() {
-                return Err(malformed("a sort field has no direction"));
-            }
+            directed(sort.sort_kind.as_ref())?;
         }
         Ok(())
+    }
+}
+
+/// Reading would panic where an order has no direction that it knows.
+fn directed(kind: Option<&SortKind>) -> Result<()> {
+    let direction = match kind {
+        Some(SortKind::Direction(direction)) => SortDirection::try_from(*direction).unwrap_or_default(),
+        Some(SortKind::ComparisonFunctionReference(_)) => {
+            return Err(unsupported("a sort field with a comparison function"));
+        }
+        None => SortDirection::Unspecified,
+    };
+    match direction {
+        SortDirection::Unspecified => Err(malformed("a sort field has no direction")),
+        SortDirection::Clustered => Err(unsupported("a sort field whose direction is clustered")),
+        SortDirection::AscNullsFirst
+        | SortDirection::AscNullsLast
+        | SortDirection::DescNullsFirst
+        | SortDirection::DescNullsLast => Ok(()),
+    }
+}
+
+/// An enhancement changes what a relation means.
+pub(super) fn no_enhancement(extension: Option<&AdvancedExtension>) -> Result<()> {
+    match extension.and_then(|extension| extension.enhancement.as_ref()) {
+        None => Ok(()),
+        Some(any) => Err(unsupported(format!("an enhancement of type '{}'", any.type_url))),
     }
 }
 
@@ -213,7 +254,7 @@ pub(super) fn reference(names: &[String]) -> Result<TableReference> {
 }
 
 /// What Substrait calls a relation.
-fn name(kind: &RelType) -> String {
+pub(super) fn name(kind: &RelType) -> String {
     let detail = |any: Option<&str>| any.map(|url| format!(" of type '{url}'")).unwrap_or_default();
     let name = match kind {
         RelType::Read(_) => "a ReadRel",

@@ -2,7 +2,10 @@ use datafusion_substrait::substrait::proto::expression::{Literal, RexType, liter
 use datafusion_substrait::substrait::proto::read_rel::{LocalFiles, NamedTable, ReadType};
 use datafusion_substrait::substrait::proto::rel::RelType as Kind;
 use datafusion_substrait::substrait::proto::set_rel::SetOp;
-use datafusion_substrait::substrait::proto::{Expression, FilterRel, PlanRel, ReadRel, Rel, SetRel, WriteRel};
+use datafusion_substrait::substrait::proto::r#type::Struct;
+use datafusion_substrait::substrait::proto::{
+    Expression, FilterRel, NamedStruct, PlanRel, ReadRel, Rel, SetRel, WriteRel,
+};
 
 use super::*;
 
@@ -18,6 +21,7 @@ fn literal() -> Expression {
 fn table(names: &[&str]) -> ReadRel {
     let names = names.iter().map(|name| (*name).to_owned()).collect();
     ReadRel {
+        base_schema: Some(NamedStruct { names: Vec::new(), r#struct: Some(Struct::default()) }),
         read_type: Some(ReadType::NamedTable(NamedTable { names, advanced_extension: None })),
         ..ReadRel::default()
     }
@@ -45,9 +49,12 @@ fn leaves(relation: &Rel) -> usize {
 #[test]
 fn tables_are_named_by_one_to_three_parts() {
     let mut relation = rel(Kind::Read(Box::new(table(&["demo", "public", "orders"]))));
-    assert_eq!(Survey::of(&mut relation).unwrap(), [TableReference::full("demo", "public", "orders")]);
+    assert_eq!(
+        Survey::of(&mut relation, &Declarations::default()).unwrap(),
+        [TableReference::full("demo", "public", "orders")]
+    );
     for names in [&[][..], &["a", "b", "c", "d"]] {
-        let error = Survey::of(&mut rel(Kind::Read(Box::new(table(names))))).unwrap_err();
+        let error = Survey::of(&mut rel(Kind::Read(Box::new(table(names)))), &Declarations::default()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid, "{names:?}");
     }
 }
@@ -56,7 +63,7 @@ fn tables_are_named_by_one_to_three_parts() {
 fn a_read_that_filters_becomes_a_filter_of_a_read() {
     let read = ReadRel { filter: Some(Box::new(literal())), ..table(&["t"]) };
     let mut relation = rel(Kind::Read(Box::new(read)));
-    Survey::of(&mut relation).unwrap();
+    Survey::of(&mut relation, &Declarations::default()).unwrap();
     let Some(Kind::Filter(filter)) = relation.rel_type else { panic!("{relation:?}") };
     assert_eq!(filter.condition.as_deref(), Some(&literal()));
     let Some(Kind::Read(read)) = filter.input.unwrap().rel_type else { panic!("no read") };
@@ -67,10 +74,10 @@ fn a_read_that_filters_becomes_a_filter_of_a_read() {
 fn a_wide_union_is_not_a_deep_one() {
     for op in [SetOp::UnionAll, SetOp::UnionDistinct] {
         let mut relation = set(op, 1000);
-        assert_eq!(Survey::of(&mut relation).unwrap().len(), 1000);
+        assert_eq!(Survey::of(&mut relation, &Declarations::default()).unwrap().len(), 1000);
         assert_eq!((depth(&relation), leaves(&relation)), (10, 1000));
     }
-    let error = Survey::of(&mut set(SetOp::MinusPrimary, 1000)).unwrap_err();
+    let error = Survey::of(&mut set(SetOp::MinusPrimary, 1000), &Declarations::default()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
 }
 
@@ -91,7 +98,7 @@ fn what_can_not_be_read_is_named() {
         (Kind::Ddl(Box::default()), "DdlRel"),
         (Kind::Update(Box::default()), "UpdateRel"),
     ] {
-        let error = Survey::of(&mut rel(kind)).unwrap_err();
+        let error = Survey::of(&mut rel(kind), &Declarations::default()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
         assert!(error.message().contains(name), "{error}");
     }
@@ -107,7 +114,7 @@ fn a_relation_without_its_parts_is_malformed() {
         Kind::Project(Box::default()),
         Kind::Read(Box::default()),
     ] {
-        let error = Survey::of(&mut rel(kind)).unwrap_err();
+        let error = Survey::of(&mut rel(kind), &Declarations::default()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
         assert!(error.message().contains("malformed"), "{error}");
     }

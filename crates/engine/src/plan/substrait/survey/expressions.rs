@@ -1,12 +1,14 @@
 //! The expressions of a plan: subqueries within them read tables too.
 
-use datafusion_substrait::substrait::proto::expression::field_reference::RootType;
+use datafusion_substrait::substrait::proto::Expression;
+use datafusion_substrait::substrait::proto::expression::field_reference::{ReferenceType, RootType};
 use datafusion_substrait::substrait::proto::expression::literal::LiteralType;
 use datafusion_substrait::substrait::proto::expression::nested::NestedType;
+use datafusion_substrait::substrait::proto::expression::reference_segment::ReferenceType as Segment;
 use datafusion_substrait::substrait::proto::expression::subquery::SubqueryType;
-use datafusion_substrait::substrait::proto::expression::{Literal, Nested, RexType, Subquery};
-use datafusion_substrait::substrait::proto::function_argument::ArgType;
-use datafusion_substrait::substrait::proto::{AggregateFunction, AggregationPhase, Expression, FunctionArgument};
+use datafusion_substrait::substrait::proto::expression::subquery::set_comparison::{ComparisonOp, ReductionOp};
+use datafusion_substrait::substrait::proto::expression::subquery::set_predicate::PredicateOp;
+use datafusion_substrait::substrait::proto::expression::{FieldReference, IfThen, Literal, Nested, RexType, Subquery};
 
 use super::Survey;
 use crate::error::Result;
@@ -15,7 +17,7 @@ use crate::plan::substrait::{malformed, unsupported};
 /// Bytes of text in a literal that count as one more part of an expression.
 const BYTES_PER_PART: usize = 64;
 
-impl Survey {
+impl Survey<'_> {
     /// The parts of the largest of the expressions.
     pub(super) fn all(&mut self, expressions: &mut [Expression]) -> Result<usize> {
         let mut largest = 1;
@@ -31,7 +33,7 @@ impl Survey {
         expression.as_mut().map_or(Ok(()), |expression| self.expression(expression))
     }
 
-    fn required(&mut self, expression: Option<&mut Expression>, of: &str) -> Result<()> {
+    pub(super) fn required(&mut self, expression: Option<&mut Expression>, of: &str) -> Result<()> {
         let expression = expression.ok_or_else(|| malformed(format!("a part of {of} is missing")))?;
         self.expression(expression)
     }
@@ -42,45 +44,36 @@ impl Survey {
         match kind {
             RexType::Literal(literal) => {
                 self.parts += bytes(literal) / BYTES_PER_PART;
-                Ok(())
+                self.literal(literal)
             }
-            RexType::DynamicParameter(_) => Ok(()),
-            RexType::Selection(reference) => match &mut reference.root_type {
-                Some(RootType::Expression(root)) => self.expression(root),
-                _ => Ok(()),
-            },
-            RexType::ScalarFunction(call) => {
-                #[expect(deprecated, reason = "to refuse it")]
-                not_older(&call.args)?;
-                self.arguments(&mut call.arguments)
-            }
-            RexType::WindowFunction(call) => {
-                #[expect(deprecated, reason = "to refuse it")]
-                not_older(&call.args)?;
-                whole(call.phase())?;
-                self.arguments(&mut call.arguments)?;
-                self.all(&mut call.partitions)?;
-                self.sorts(&mut call.sorts)
-            }
-            RexType::IfThen(choice) => {
-                for (at, clause) in choice.ifs.iter_mut().enumerate() {
-                    self.required(clause.r#if.as_mut(), "an IfThen")?;
-                    match &mut clause.then {
-                        // What the other clauses are compared with: `CASE x WHEN ...`, as DataFusion writes it.
-                        None if at == 0 => {}
-                        then => self.required(then.as_mut(), "an IfThen")?,
-                    }
+            RexType::DynamicParameter(parameter) => {
+                // They are counted from 1 where they get their values.
+                if parameter.parameter_reference == u32::MAX {
+                    return Err(malformed(format!("it has no parameter {}", u32::MAX)));
                 }
-                self.optional(&mut choice.r#else)
+                // Which type is open, is told by its use.
+                parameter.r#type.as_mut().map_or(Ok(()), |data_type| self.data_type(data_type))
             }
+            RexType::Selection(reference) => self.reference(reference),
+            RexType::ScalarFunction(call) => self.scalar_function(call),
+            RexType::WindowFunction(call) => self.window_function(call),
+            RexType::IfThen(choice) => self.choice(choice),
             RexType::SingularOrList(list) => {
                 self.required(list.value.as_deref_mut(), "a SingularOrList")?;
                 self.all(&mut list.options).map(drop)
             }
-            RexType::Cast(cast) => self.required(cast.input.as_deref_mut(), "a Cast"),
+            RexType::Cast(cast) => {
+                self.some_type(cast.r#type.as_mut(), "a Cast")?;
+                self.required(cast.input.as_deref_mut(), "a Cast")
+            }
             RexType::Subquery(subquery) => self.subquery(subquery),
             RexType::Nested(nested) => self.nested(nested),
-            RexType::Lambda(lambda) => self.required(lambda.body.as_deref_mut(), "a Lambda"),
+            RexType::Lambda(lambda) => {
+                if let Some(parameters) = &mut lambda.parameters {
+                    self.data_types(parameters)?;
+                }
+                self.required(lambda.body.as_deref_mut(), "a Lambda")
+            }
             RexType::LambdaInvocation(_) => Err(unsupported("a LambdaInvocation")),
             RexType::SwitchExpression(_) => Err(unsupported("a SwitchExpression")),
             RexType::MultiOrList(_) => Err(unsupported("a MultiOrList")),
@@ -89,20 +82,77 @@ impl Survey {
         }
     }
 
-    fn subquery(&mut self, subquery: &mut Subquery) -> Result<()> {
-        match subquery.subquery_type.as_mut() {
-            Some(SubqueryType::Scalar(scalar)) => self.input(&mut scalar.input, "scalar Subquery"),
-            Some(SubqueryType::InPredicate(within)) => {
-                self.all(&mut within.needles)?;
-                self.input(&mut within.haystack, "Subquery of IN")
+    /// Expressions that are computed once, before there is a row.
+    pub(super) fn constants(&mut self, expressions: &mut [Expression]) -> Result<()> {
+        let around = std::mem::replace(&mut self.without_columns, true);
+        self.all(expressions)?;
+        self.without_columns = around;
+        Ok(())
+    }
+
+    fn reference(&self, reference: &FieldReference) -> Result<()> {
+        followed(reference)?;
+        match &reference.root_type {
+            None | Some(RootType::RootReference(_)) if self.without_columns => {
+                Err(malformed("a row of a VirtualTable refers to a column, and there are none yet"))
             }
-            Some(SubqueryType::SetPredicate(predicate)) => self.input(&mut predicate.tuples, "SetPredicate"),
-            Some(SubqueryType::SetComparison(comparison)) => {
-                self.required(comparison.left.as_deref_mut(), "a SetComparison")?;
-                self.input(&mut comparison.right, "SetComparison")
+            Some(RootType::Expression(_)) => Err(unsupported("a reference into an expression")),
+            None
+            | Some(RootType::RootReference(_) | RootType::OuterReference(_) | RootType::LambdaParameterReference(_)) => {
+                Ok(())
             }
-            None => Err(malformed("a Subquery is of no kind")),
         }
+    }
+
+    fn choice(&mut self, choice: &mut IfThen) -> Result<()> {
+        // What the other clauses are compared with: `CASE x WHEN ...`, as DataFusion writes it.
+        let compares = choice.ifs.first().is_some_and(|clause| clause.then.is_none());
+        if choice.ifs.len() <= usize::from(compares) {
+            return Err(malformed("an IfThen has no clause with a result"));
+        }
+        for (at, clause) in choice.ifs.iter_mut().enumerate() {
+            self.required(clause.r#if.as_mut(), "an IfThen")?;
+            if at > 0 || !compares {
+                self.required(clause.then.as_mut(), "an IfThen")?;
+            }
+        }
+        self.optional(&mut choice.r#else)
+    }
+
+    fn subquery(&mut self, subquery: &mut Subquery) -> Result<()> {
+        // Its own relations have columns.
+        let around = std::mem::take(&mut self.without_columns);
+        match subquery.subquery_type.as_mut() {
+            Some(SubqueryType::Scalar(scalar)) => self.input(&mut scalar.input, "scalar Subquery")?,
+            Some(SubqueryType::InPredicate(within)) => {
+                let values = within.needles.len();
+                if values != 1 {
+                    return Err(unsupported(format!("a Subquery of IN for {values} values")));
+                }
+                self.all(&mut within.needles)?;
+                self.input(&mut within.haystack, "Subquery of IN")?;
+            }
+            Some(SubqueryType::SetPredicate(predicate)) => {
+                match predicate.predicate_op() {
+                    PredicateOp::Exists => {}
+                    PredicateOp::Unique => return Err(unsupported("a SetPredicate with PREDICATE_OP_UNIQUE")),
+                    PredicateOp::Unspecified => return Err(malformed("a SetPredicate is of no kind")),
+                }
+                self.input(&mut predicate.tuples, "SetPredicate")?;
+            }
+            Some(SubqueryType::SetComparison(comparison)) => {
+                if comparison.comparison_op() == ComparisonOp::Unspecified
+                    || comparison.reduction_op() == ReductionOp::Unspecified
+                {
+                    return Err(malformed("a SetComparison does not say how it compares"));
+                }
+                self.required(comparison.left.as_deref_mut(), "a SetComparison")?;
+                self.input(&mut comparison.right, "SetComparison")?;
+            }
+            None => return Err(malformed("a Subquery is of no kind")),
+        }
+        self.without_columns = around;
+        Ok(())
     }
 
     fn nested(&mut self, nested: &mut Nested) -> Result<()> {
@@ -119,44 +169,20 @@ impl Survey {
             None => Err(malformed("a Nested expression is of no kind")),
         }
     }
-
-    pub(super) fn aggregate_function(&mut self, call: &mut AggregateFunction) -> Result<()> {
-        #[expect(deprecated, reason = "to refuse it")]
-        not_older(&call.args)?;
-        whole(call.phase())?;
-        self.arguments(&mut call.arguments)?;
-        self.sorts(&mut call.sorts)
-    }
-
-    fn arguments(&mut self, arguments: &mut [FunctionArgument]) -> Result<()> {
-        arguments.iter_mut().try_for_each(|argument| match argument.arg_type.as_mut() {
-            Some(ArgType::Value(value)) => self.expression(value),
-            Some(ArgType::Enum(option)) => {
-                Err(unsupported(format!("the option '{option}' as an argument of a function")))
-            }
-            Some(ArgType::Type(_)) => Err(unsupported("a type as an argument of a function")),
-            None => Err(malformed("an argument of a function is empty")),
-        })
-    }
 }
 
-/// Reading would pass over these arguments, and call the function without them.
-fn not_older(arguments: &[Expression]) -> Result<()> {
-    if arguments.is_empty() {
-        return Ok(());
-    }
-    Err(unsupported("arguments of a function in the field 'args'").hint("newer versions send them in 'arguments'"))
-}
-
-/// Reading takes every call for a whole one.
-fn whole(phase: AggregationPhase) -> Result<()> {
-    match phase {
-        AggregationPhase::Unspecified | AggregationPhase::InitialToResult => Ok(()),
-        AggregationPhase::InitialToIntermediate
-        | AggregationPhase::IntermediateToIntermediate
-        | AggregationPhase::IntermediateToResult => {
-            Err(unsupported(format!("an aggregate function of phase {}", phase.as_str_name())))
-        }
+/// Reading follows references to columns only.
+fn followed(reference: &FieldReference) -> Result<()> {
+    match &reference.reference_type {
+        Some(ReferenceType::DirectReference(segment)) => match &segment.reference_type {
+            Some(Segment::StructField(field)) if field.child.is_none() => Ok(()),
+            Some(Segment::StructField(_)) => Err(unsupported("a reference to a field within a column")),
+            Some(Segment::MapKey(_)) => Err(unsupported("a reference to a key of a map")),
+            Some(Segment::ListElement(_)) => Err(unsupported("a reference to an element of a list")),
+            None => Err(malformed("a reference is to nothing")),
+        },
+        Some(ReferenceType::MaskedReference(_)) => Err(unsupported("a MaskedReference")),
+        None => Err(malformed("a reference is to nothing")),
     }
 }
 
