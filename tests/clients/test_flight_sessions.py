@@ -258,6 +258,15 @@ def test_a_token(guarded):
         assert value(connection, "SHOW time_zone") == "Europe/Paris"
 
 
+def test_the_current_user_of_a_view_is_who_reads_it(guarded):
+    with adbc(guarded, username="ann", password="secret") as ann:
+        rows(ann, "CREATE VIEW reader_of_view AS SELECT current_user AS name")
+        assert value(ann, "SELECT name FROM reader_of_view") == value(ann, "SELECT user") == "ann"
+        with adbc(guarded, **{"adbc.flight.sql.authorization_header": f"Bearer {TOKEN}"}) as other:
+            assert value(other, "SELECT name FROM reader_of_view") == "loader"
+        rows(ann, "DROP VIEW reader_of_view")
+
+
 def test_a_partition_is_read_by_who_asked_for_it_and_nobody_else(guarded):
     with adbc(guarded, username="ann", password="secret") as ann, ann.cursor() as cursor:
         rows(ann, "SET result_partitions = 2")

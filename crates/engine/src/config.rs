@@ -48,6 +48,8 @@ pub struct EngineConfig {
 pub struct RuntimeConfig {
     /// Threads that run queries; 0 means one per core.
     pub cpu_threads: usize,
+    /// Statements that are planned at once, each on a thread of its own.
+    pub planning_threads: usize,
 }
 
 /// How many queries run at once, and what happens to the rest.
@@ -108,6 +110,12 @@ pub struct LimitsConfig {
     pub max_sql_bytes: ByteSize,
     /// The most parameters of one statement.
     pub max_parameters: usize,
+    /// How deep an expression may nest.
+    pub max_expression_depth: usize,
+    /// The most operators of one plan.
+    pub max_plan_operators: usize,
+    /// How deep the operators of one plan may nest.
+    pub max_plan_depth: usize,
     /// The longest time any session may set as `statement_timeout`; 0 means no bound.
     pub max_statement_timeout: Span,
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use datafusion::execution::FunctionRegistry;
 use datafusion::execution::memory_pool::MemoryPool;
 use datafusion::execution::session_state::SessionState;
 use tokio::runtime::Handle;
@@ -15,11 +16,11 @@ use crate::catalog::{Catalogs, Census, MemoryStore};
 use crate::config::EngineConfig;
 use crate::data_dir::DataDir;
 use crate::error::Result;
-use crate::plan::{base_state, follow_config};
+use crate::plan::{about_session, base_state, follow_config};
 use crate::query::{Admission, History, Queries, QueryHandle};
 use crate::request::QueryRequest;
 use crate::results::Results;
-use crate::run::{AccountedPool, CpuPool, LocalRunner, MemoryBudget, Relief, Runners, SpillArea};
+use crate::run::{AccountedPool, CpuPool, LocalRunner, MemoryBudget, PlanningThreads, Relief, Runners, SpillArea};
 use crate::session::{Resolved, Session, Sessions, Settings};
 use crate::storage::Files;
 
@@ -47,6 +48,7 @@ pub struct Engine {
     /// What every statement is planned with, but for its settings and its view of the catalogs.
     base_state: SessionState,
     cpu: Arc<CpuPool>,
+    planning: PlanningThreads,
     io: Handle,
     budget: Arc<MemoryBudget>,
     tables: Arc<AccountedPool>,
@@ -106,6 +108,7 @@ impl Engine {
             settings,
             base_state,
             cpu,
+            planning: PlanningThreads::new(config.runtime.planning_threads, io.clone())?,
             io,
             budget,
             table_pool: Arc::clone(&tables) as Arc<dyn MemoryPool>,
@@ -215,6 +218,11 @@ impl Engine {
         &self.runners
     }
 
+    /// Where statements are planned.
+    pub(crate) fn planning(&self) -> &PlanningThreads {
+        &self.planning
+    }
+
     pub(crate) fn files(&self) -> &Arc<Files> {
         &self.files
     }
@@ -225,11 +233,14 @@ impl Engine {
     }
 
     /// The state that a statement with these settings is planned with.
-    pub(crate) fn planning_state(&self, settings: &Resolved) -> Result<SessionState> {
+    pub(crate) fn planning_state(&self, settings: &Resolved, principal: &Principal) -> Result<SessionState> {
         let mut state = self.base_state.clone();
         *state.config_mut() = settings.config.clone();
         if settings.config.options().execution.time_zone != self.base_state.config_options().execution.time_zone {
             follow_config(&mut state)?;
+        }
+        for function in about_session(principal.name(), &settings.catalog, &settings.schema) {
+            state.register_udf(function)?;
         }
         state.mark_start_execution();
         Ok(state)

@@ -5,22 +5,27 @@
 //! session's view of the catalogs → physical plan, or a command that changes the session, the catalog or another query.
 
 mod access;
+mod chains;
 mod classify;
 mod command;
 mod constants;
 mod defaults;
 mod describe;
+mod extent;
 mod functions;
 mod identity;
 mod ingest;
+mod library;
 mod logical;
 mod numbers;
 mod parameters;
 mod parse;
 mod physical;
 mod planner;
+mod precedence;
 mod semantics;
 mod show;
+mod spelling;
 mod substrait;
 pub(crate) mod suggest;
 mod views;
@@ -35,6 +40,7 @@ pub use classify::StatementKind;
 pub(crate) use classify::normal;
 pub(crate) use command::{Command, CommandScope};
 pub(crate) use functions::{base_state, follow_config, function_list};
+pub(crate) use library::about_session;
 pub(crate) use logical::analyze;
 pub use parse::keywords;
 pub(crate) use physical::PhysicalQuery;

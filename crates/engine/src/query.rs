@@ -13,6 +13,7 @@ mod registry;
 pub(crate) use admission::{Admission, Permit, draining};
 pub use event::Event;
 pub use handle::QueryHandle;
+pub(crate) use handle::timed_out;
 pub use history::{History, HistoryFilter, Profile};
 pub use id::QueryId;
 pub use info::{ErrorInfo, Progress, QueryInfo, QueryState, ResultInfo, Timings};

@@ -5,6 +5,8 @@ mod execution;
 mod local;
 mod memory;
 mod pace;
+mod planning;
+mod portion;
 mod reads;
 mod runner;
 mod spill;
@@ -13,6 +15,11 @@ pub(crate) use cpu_pool::{CpuPool, CpuThreads};
 pub(crate) use execution::Execution;
 pub(crate) use local::LocalRunner;
 pub(crate) use memory::{AccountedPool, MemoryBudget, Relief};
+pub(crate) use planning::PlanningThreads;
 pub use runner::Runner;
 pub(crate) use runner::Runners;
 pub(crate) use spill::SpillArea;
+
+/// The stack of a thread that plans or runs statements: expressions and plans are trees, which the limits keep as small as
+/// this takes. Pages that are not used cost nothing.
+pub const STACK_BYTES: usize = 128 << 20;

@@ -8,12 +8,10 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tidemill_engine::run::STACK_BYTES;
 use tokio::runtime::{Builder, Runtime};
 
-/// Plans are trees and planning recurses, deeper than the usual 2 MiB of a thread allow. Pages that are not used cost nothing.
-const STACK_BYTES: usize = 16 << 20;
-
-/// Threads that serve connections and plan, at least; planning keeps one busy for milliseconds, and others must be answered.
+/// Threads that serve connections, at least; what is over in microseconds runs on them, and others must be answered.
 const MIN_THREADS: usize = 4;
 
 /// The runtime for everything but the computing of queries.

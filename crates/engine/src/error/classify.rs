@@ -5,7 +5,7 @@ use datafusion::common::{Diagnostic, SchemaError};
 use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
 
-use super::panic::panicked;
+use super::panic::{panicked, too_large};
 use super::{Error, ErrorKind, Place, Subject, words};
 
 pub(super) fn code(kind: ErrorKind, subject: Option<Subject>) -> &'static str {
@@ -247,6 +247,7 @@ fn arrow(error: ArrowError) -> Error {
         ArrowError::IoError(_, inner) => io(&inner),
         ArrowError::DivideByZero => division_by_zero(),
         ArrowError::ArithmeticOverflow(message) => overflow(&message),
+        ArrowError::OffsetOverflowError(_) => too_large(),
         ArrowError::SchemaError(message) | ArrowError::InvalidArgumentError(message) => {
             Error::new(ErrorKind::Data, message)
         }
@@ -370,6 +371,7 @@ fn shared_arrow(inner: &ArrowError) -> Error {
         ArrowError::IoError(_, inner) => io(inner),
         ArrowError::DivideByZero => division_by_zero(),
         ArrowError::ArithmeticOverflow(message) => overflow(message),
+        ArrowError::OffsetOverflowError(_) => too_large(),
         other => Error::new(ErrorKind::Data, other.to_string()),
     }
 }

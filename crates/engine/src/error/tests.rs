@@ -43,3 +43,15 @@ fn the_message_names_the_best_suggestion() {
     let error = Error::not_found(Subject::Column, "column 'amout' not found").suggest(vec!["amount".into()]);
     assert_eq!(error.to_string(), "column 'amout' not found; did you mean 'amount'?");
 }
+
+#[tokio::test]
+async fn what_is_larger_than_arrow_can_count_is_no_bug_of_ours() {
+    for text in ["offset overflow", "byte array offset overflow", "capacity overflow"] {
+        let error = catch_panic(async { panic!("{text}") as Result<()> }).await.unwrap_err();
+        assert_eq!((error.code(), error.sqlstate()), ("OUT_OF_MEMORY", "53200"), "{text}");
+    }
+    let error = Error::from(DataFusionError::from(ArrowError::OffsetOverflowError(1)));
+    assert_eq!(error.code(), "OUT_OF_MEMORY");
+    let error = catch_panic(async { panic!("index out of bounds") as Result<()> }).await.unwrap_err();
+    assert_eq!(error.code(), "INTERNAL");
+}

@@ -6,6 +6,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::command::session as command;
+use super::logical::reword;
 use super::parse::Parsed;
 use super::show::{self, Place, Question};
 use crate::error::{Error, Result, Subject};
@@ -55,11 +56,17 @@ pub(super) enum Way {
 
 /// Sends a statement its way.
 pub(super) fn classify(parsed: Parsed, place: Place<'_>) -> Result<Way> {
-    let statement = match parsed {
+    let mut statement = match parsed {
         Parsed::Kill(id) => return Ok(Way::Command(Box::new(command::Kill(id)))),
         Parsed::ResetAll => return Ok(Way::Command(Box::new(command::Reset(None)))),
         Parsed::Sql(statement) => *statement,
     };
+    // DataFusion plans the expressions of these by themselves.
+    if let SqlStatement::Statement(inner) = &statement
+        && matches!(inner.as_ref(), Statement::AlterTable(_) | Statement::Execute { .. })
+    {
+        reword(&mut statement)?;
+    }
     match statement {
         SqlStatement::Reset(ResetStatement::Variable(name)) => {
             Ok(Way::Command(Box::new(command::Reset(Some(dotted(&name))))))

@@ -25,7 +25,7 @@ pub(super) fn constants(statement: &Statement, arguments: Vec<Expr>, prepared: &
     if arguments.is_empty() {
         return Ok(Parameters::None);
     }
-    let state = statement.session.engine().planning_state(&statement.settings)?;
+    let state = statement.session.engine().planning_state(&statement.settings, statement.session.principal())?;
     let empty = DFSchema::empty();
     let one_row = RecordBatchOptions::new().with_row_count(Some(1));
     let row = RecordBatch::try_new_with_options(Schema::empty().into(), Vec::new(), &one_row)?;

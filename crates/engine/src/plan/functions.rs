@@ -8,7 +8,7 @@ use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{Documentation, ScalarUDF, Signature};
 use datafusion::prelude::SessionConfig;
 
-use super::semantics;
+use super::{library, semantics};
 use crate::catalog::{FunctionInfo, FunctionKind};
 use crate::error::Result;
 use crate::run::CpuThreads;
@@ -33,13 +33,14 @@ pub(crate) fn base_state(runtime: Arc<RuntimeEnv>, cpu_threads: usize) -> Result
     let mut state = SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(runtime)
-        .with_expr_planners(vec![Arc::new(semantics::Constants)])
+        .with_expr_planners(vec![Arc::new(semantics::Constants), Arc::new(semantics::Intervals)])
         .with_relation_planners(vec![Arc::new(semantics::Merging), Arc::new(semantics::Unnesting)])
         .with_optimizer_rules(semantics::optimizer_rules())
         .with_default_features()
         .build();
     datafusion_functions_json::register_all(&mut state)?;
-    for function in semantics::functions() {
+    library::register(&mut state)?;
+    for function in semantics::functions().into_iter().chain(semantics::bounded_functions()) {
         state.register_udf(function)?;
     }
     state.register_udaf(semantics::exact_sum())?;
@@ -85,6 +86,7 @@ pub(crate) fn function_list(state: &SessionState) -> Vec<FunctionInfo> {
     for name in state.table_functions().keys() {
         list.push(describe(name, FunctionKind::Table, None, None));
     }
+    list.extend(library::listed());
     for name in ReadCalls::functions() {
         list.push(FunctionInfo {
             name: name.to_owned(),

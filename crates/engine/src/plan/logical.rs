@@ -17,9 +17,13 @@ use super::classify::normal;
 use super::command::declared::Declared;
 use super::defaults::prepare;
 use super::describe::described;
+use super::extent;
+use super::library::expand_macros;
 use super::parameters::number_placeholders;
 use super::parse::{Parsed, parse};
-use super::semantics::{limit_fetched, merge_keys, name_duplicates, settled, unnest_laterally};
+use super::semantics::{
+    limit_fetched, merge_keys, name_duplicates, open_windows, say_clauses, settled, unnest_laterally, write_intervals,
+};
 use super::show::Place;
 use super::suggest::closest;
 use futures::FutureExt;
@@ -27,6 +31,7 @@ use futures::future::BoxFuture;
 
 use crate::catalog::memory::rewrite_dml;
 use crate::catalog::{NamedTables, SessionCatalogs};
+use crate::config::LimitsConfig;
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::session::{Statement, TemporaryView};
 use crate::storage::ReadCalls;
@@ -59,7 +64,13 @@ impl<'a> Names<'a> {
 
     /// What the statement is planned with, but for its catalogs.
     pub(super) fn planning_state(&self) -> Result<SessionState> {
-        self.statement.session.engine().planning_state(&self.statement.settings)
+        let session = &self.statement.session;
+        session.engine().planning_state(&self.statement.settings, session.principal())
+    }
+
+    /// How large the statement may be.
+    pub(super) fn limits(&self) -> LimitsConfig {
+        self.statement.session.engine().queries().limits()
     }
 
     /// The catalogs that the names are looked up in, with tables of the statement's own. `named` are the tables that it names:
@@ -89,10 +100,12 @@ pub(super) fn logical<'a>(
     mut sql: SqlStatement,
 ) -> BoxFuture<'a, Result<(SessionState, LogicalPlan)>> {
     async move {
+        let limits = names.limits();
+        extent::check_statement(&mut sql, &limits)?;
         number_placeholders(&mut sql)?;
         let mut state = names.planning_state()?;
         let generated = open_files(&mut sql, &state, names.statement).await?;
-        limit_fetched(&mut sql);
+        reword(&mut sql)?;
         unnest_laterally(&mut sql);
         merge_keys(&mut sql);
         name_duplicates(&mut sql);
@@ -104,6 +117,7 @@ pub(super) fn logical<'a>(
         state.register_catalog_list(Arc::new(catalogs.clone()));
         match state.statement_to_plan(sql).await {
             Ok(plan) => {
+                extent::check_plan(&plan, &limits)?;
                 let plan = rewrite_dml(&state, settled(plan)?, &inserted)?;
                 Ok((state, described(plan)))
             }
@@ -111,6 +125,18 @@ pub(super) fn logical<'a>(
         }
     }
     .boxed()
+}
+
+/// Says in the words that DataFusion's planner knows what can be said in them.
+///
+/// # Errors
+/// For what can not, and would be passed over.
+pub(super) fn reword(sql: &mut SqlStatement) -> Result<()> {
+    say_clauses(sql)?;
+    open_windows(sql)?;
+    limit_fetched(sql);
+    write_intervals(sql);
+    expand_macros(sql)
 }
 
 /// The plan with the types that its expressions have when it runs.

@@ -16,7 +16,7 @@ pub(super) fn without_underscores<'a>(text: &'a str, tokens: &[TokenWithSpan]) -
         return Ok(Cow::Borrowed(text));
     }
     let mut chars: Vec<char> = text.chars().collect();
-    let lines: Vec<usize> = std::iter::once(0).chain(ends_of_lines(&chars)).collect();
+    let lines = starts_of_lines(&chars);
     let mut done = 0;
     for (number, _) in starts {
         let place = Place::from(number.span.start);
@@ -50,12 +50,14 @@ fn goes_on(number: &TokenWithSpan, next: &TokenWithSpan) -> bool {
         && matches!(&next.token, Token::Word(word) if word.quote_style.is_none() && word.value.starts_with('_'))
 }
 
-/// Where each line but the first begins.
-fn ends_of_lines(chars: &[char]) -> impl Iterator<Item = usize> {
-    chars.iter().zip(1..).filter(|(character, _)| **character == '\n').map(|(_, next)| next)
+/// Where each line begins.
+pub(super) fn starts_of_lines(chars: &[char]) -> Vec<usize> {
+    let others = chars.iter().zip(1..).filter(|(character, _)| **character == '\n').map(|(_, next)| next);
+    std::iter::once(0).chain(others).collect()
 }
 
-fn offset(lines: &[usize], place: Location) -> Option<usize> {
+/// Where the place is in a text whose lines begin there.
+pub(super) fn offset(lines: &[usize], place: Location) -> Option<usize> {
     let line = usize::try_from(place.line.checked_sub(1)?).ok()?;
     Some(lines.get(line)? + usize::try_from(place.column.checked_sub(1)?).ok()?)
 }

@@ -6,6 +6,9 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use super::numbers::without_underscores;
+use super::precedence::regroup;
+use super::spelling::respelled;
+use super::{chains, extent};
 use crate::error::{Error, Place, Result, Subject};
 use crate::query::QueryId;
 
@@ -27,14 +30,19 @@ pub(crate) enum Parsed {
 pub(crate) fn parse(text: &str) -> Result<Parsed> {
     let dialect = GenericDialect {};
     let tokens = tokens(text, &dialect)?;
-    let text = without_underscores(text, &tokens)?;
+    extent::check_text(&tokens)?;
+    let text = respelled(without_underscores(text, &tokens)?, &tokens)?;
     if let Some(own) = own_statement(&tokens)? {
         return Ok(own);
     }
     let parser = DFParserBuilder::new(text.as_ref()).with_dialect(&dialect).with_recursion_limit(RECURSION_LIMIT);
     let mut statements = parser.build()?.parse_statements().map_err(|error| empty_or(error, &tokens))?;
     match (statements.pop_front(), statements.is_empty()) {
-        (Some(statement), true) => Ok(Parsed::Sql(Box::new(statement))),
+        (Some(mut statement), true) => {
+            regroup(&mut statement);
+            chains::balance(&mut statement);
+            Ok(Parsed::Sql(Box::new(statement)))
+        }
         (None, _) => Err(empty()),
         (Some(_), false) => Err(Error::invalid("the request holds more than one statement")
             .about(Subject::Syntax)

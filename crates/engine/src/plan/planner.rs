@@ -49,8 +49,8 @@ pub(crate) async fn plan(statement: Statement, handle: &QueryHandle) -> Result<P
 }
 
 /// Plans a statement without running it.
-pub(crate) async fn validate(statement: Statement, request: &QueryRequest) -> Result<Validation> {
-    let planner = Planner::new(statement, request);
+pub(crate) async fn validate(statement: Statement, request: QueryRequest) -> Result<Validation> {
+    let planner = Planner::new(statement, &request);
     // Boxed, because it would make the futures of all that wait for it large.
     let validated = async {
         match &request.source {
@@ -64,8 +64,8 @@ pub(crate) async fn validate(statement: Statement, request: &QueryRequest) -> Re
 }
 
 /// Plans a statement as far as it takes to say what it would answer and change.
-pub(crate) async fn describe(statement: Statement, request: &QueryRequest) -> Result<Description> {
-    let planner = Planner::new(statement, request);
+pub(crate) async fn describe(statement: Statement, request: QueryRequest) -> Result<Description> {
+    let planner = Planner::new(statement, &request);
     let described = async {
         match &request.source {
             Source::Sql(text) => planner.describe(parse(text)?, &request.parameters, 0).await,
@@ -85,9 +85,12 @@ fn only_run() -> Error {
 /// Plans a statement that is about to be kept, to find its mistakes.
 pub(crate) async fn check_prepared(session: &Arc<Session>, prepared: &Prepared) -> Result<()> {
     let statement = Statement::new(Arc::clone(session), session.settings());
-    let planner = Planner::new(statement, &QueryRequest::sql(""));
     let parsed = Parsed::Sql(Box::new(SqlStatement::Statement(prepared.statement.clone())));
-    planner.validate(parsed, &Parameters::None).await.map(drop)
+    let checked = async move {
+        let planner = Planner::new(statement, &QueryRequest::sql(""));
+        planner.validate(parsed, &Parameters::None).await.map(drop)
+    };
+    session.engine().planning().run(checked).await
 }
 
 /// `EXECUTE` of an `EXECUTE` of ...: statements that lead to statements, down to this depth.

@@ -4,17 +4,26 @@
 
 mod arithmetic;
 mod bounded;
+mod clauses;
+mod concatenation;
 mod correlation;
 mod duplicates;
 mod existence;
 mod fetch;
+mod interval_texts;
 mod intervals;
 mod lateral;
 mod membership;
+mod moments;
 mod multisets;
+mod named_windows;
 mod nothing_found;
+mod order_all;
 mod partitions;
 mod patterns;
+mod rounded;
+mod sampling;
+mod scaled;
 mod series;
 mod sum;
 mod using;
@@ -33,10 +42,15 @@ use datafusion::logical_expr::{AggregateUDF, Expr, LogicalPlan, ScalarUDF};
 use datafusion::optimizer::AnalyzerRule;
 
 pub(super) use arithmetic::Constants;
+pub(super) use bounded::functions as bounded_functions;
+pub(super) use clauses::say_clauses;
 pub(super) use duplicates::name_duplicates;
 pub(super) use existence::optimizer_rules;
 pub(super) use fetch::limit_fetched;
+pub(super) use interval_texts::write_intervals;
 pub(super) use lateral::{Unnesting, unnest_laterally};
+pub(super) use named_windows::open_windows;
+pub(super) use scaled::Intervals;
 pub(super) use series::table_functions;
 pub(super) use sum::function as exact_sum;
 pub(super) use using::{Merging, merge_keys, settled};
@@ -72,13 +86,23 @@ impl AnalyzerRule for Rule {
     }
 }
 
-/// The functions that the rules put into plans, for the state that plans are made and read with; and those in the place of
-/// DataFusion's.
+/// The functions that the rules put into plans, for the state that plans are made and read with.
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     let [add, subtract, multiply] = arithmetic::functions();
-    let [repeat, lpad, rpad] = bounded::functions();
-    let own = [intervals::function(), nothing_found::function(), crate::storage::folder_value()];
-    [add, subtract, multiply, repeat, lpad, rpad].into_iter().chain(own).collect()
+    let [scaled_up, scaled_down] = scaled::functions();
+    vec![
+        add,
+        subtract,
+        multiply,
+        concatenation::function(),
+        intervals::function(),
+        moments::function(),
+        nothing_found::function(),
+        rounded::function(),
+        scaled_up,
+        scaled_down,
+        crate::storage::folder_value(),
+    ]
 }
 
 /// The aggregates, likewise.
@@ -96,7 +120,11 @@ fn decided(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
             let checked = arithmetic::checked(expr, &schema)?;
             let checked = checked.transform_data(|expr| intervals::compared(expr, &schema))?;
             let checked = checked.transform_data(|expr| zeros::both(expr, &schema))?;
+            let checked = checked.transform_data(|expr| moments::read(expr, &schema))?;
+            let checked = checked.transform_data(|expr| rounded::first(expr, &schema))?;
             let checked = checked.transform_data(patterns::translated)?;
+            let checked = checked.transform_data(|expr| concatenation::measured(expr, &schema))?;
+            let checked = checked.transform_data(|expr| Ok(bounded::measured(expr)))?;
             checked.transform_data(nothing_found::admitted)
         })?;
         Ok(rewritten.update_data(|expr: Expr| name.restore(expr)))

@@ -19,6 +19,7 @@ use datafusion_substrait::substrait::version::version;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
+use super::extent;
 use super::logical::Names;
 use super::suggest::closest;
 use crate::cache::Digester;
@@ -67,6 +68,7 @@ pub(super) fn logical<'a>(
         }
         state.register_catalog_list(std::sync::Arc::new(catalogs.clone()));
         let read = read(&state, &plan).await?;
+        extent::check_plan(&read, &names.limits())?;
         let plan = match insert {
             Some(insert) => insert.plan(&state, &catalogs, read).await?,
             None => read,

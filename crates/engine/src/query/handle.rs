@@ -300,9 +300,13 @@ impl QueryHandle {
     }
 
     pub(crate) fn timeout(&self) -> Error {
-        let allowed = self.deadline.map_or(Duration::ZERO, |deadline| deadline.duration_since(self.arrived));
-        let allowed = TimeDelta::from_std(allowed).map(|delta| delta.num_milliseconds()).unwrap_or(i64::MAX);
-        Error::new(ErrorKind::Timeout, format!("the query took longer than its limit of {allowed} ms"))
-            .hint("raise statement_timeout, or ask for less")
+        timed_out(self.deadline.map_or(Duration::ZERO, |deadline| deadline.duration_since(self.arrived)))
     }
+}
+
+/// The error of what took longer than it may.
+pub(crate) fn timed_out(allowed: Duration) -> Error {
+    let allowed = TimeDelta::from_std(allowed).map(|delta| delta.num_milliseconds()).unwrap_or(i64::MAX);
+    Error::new(ErrorKind::Timeout, format!("the query took longer than its limit of {allowed} ms"))
+        .hint("raise statement_timeout, or ask for less")
 }

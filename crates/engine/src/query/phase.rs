@@ -25,7 +25,7 @@ use super::admission::{Admission, Permit};
 use super::{Queries, QueryHandle, QueryState};
 use crate::auth::{Principal, policy};
 use crate::cache::{Recalled, ResultCache};
-use crate::error::{Error, ErrorKind, Result, catch_panic};
+use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{Action, Plan, StatementKind};
 use crate::run::Runner;
 use crate::session::Statement;
@@ -68,7 +68,9 @@ impl Query<Received> {
     pub(crate) async fn plan(self) -> Result<Query<Planned>> {
         let Self { life, phase: Received(statement) } = self;
         life.handle.enter(QueryState::Planning);
-        let outcome = catch_panic(life.handle.guard(crate::plan::plan(statement, &life.handle))).await;
+        let (session, handle) = (Arc::clone(&statement.session), Arc::clone(&life.handle));
+        let work = session.engine().planning().run(async move { crate::plan::plan(statement, &handle).await });
+        let outcome = life.handle.guard(work).await;
         let (life, plan) = life.keep(outcome)?;
         life.handle.set_kind(plan.kind.name());
         life.handle.meter().planned(plan.logical_text());

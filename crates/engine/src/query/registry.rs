@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::RwLock;
 use tokio::sync::{broadcast, watch};
@@ -14,7 +15,7 @@ use crate::auth::Principal;
 use crate::config::LimitsConfig;
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::request::{Parameters, QueryRequest};
-use crate::session::{Session, Statement};
+use crate::session::{Resolved, Session, Statement};
 
 /// Events that a slow reader may lag behind.
 const EVENTS: usize = 4096;
@@ -51,9 +52,20 @@ impl Queries {
         *self.limits.write() = limits;
     }
 
+    /// The limits of statements as they are now.
+    pub(crate) fn limits(&self) -> LimitsConfig {
+        self.limits.read().clone()
+    }
+
     /// Whether a statement that is only looked at is within the limits.
     pub(crate) fn check(&self, request: &QueryRequest) -> Result<()> {
         check(request, &self.limits.read())
+    }
+
+    /// How long the statement may take, with these settings.
+    pub(crate) fn timeout(&self, request: &QueryRequest, settings: &Resolved) -> Option<Duration> {
+        let server = self.limits.read().max_statement_timeout.limit();
+        [request.limits.timeout, settings.statement_timeout, server].into_iter().flatten().min()
     }
 
     /// The first moment of a query's life: it gets its id, its handle and its row in history.
@@ -62,12 +74,9 @@ impl Queries {
             return Err(draining());
         }
         self.check(&request)?;
-        let limits = self.limits.read().clone();
         let settings = session.settings_for(&request)?;
         let id = request.id.unwrap_or_default();
-        let bounds =
-            [request.limits.timeout, settings.resolved().statement_timeout, limits.max_statement_timeout.limit()];
-        let timeout = bounds.into_iter().flatten().min();
+        let timeout = self.timeout(&request, settings.resolved());
         let sql = self.history.cut(&request.text());
         let owner = (session.principal().name().into(), session.id().into());
         let handle = Arc::new(QueryHandle::new(id, request, sql, owner, timeout, self.events.clone()));

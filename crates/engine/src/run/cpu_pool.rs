@@ -6,14 +6,12 @@ use std::future::Future;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
 
+use super::STACK_BYTES;
 use crate::error::{Error, Result};
 
 /// How many threads compute; an extension of DataFusion's configuration, where `target_partitions` finds it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CpuThreads(pub(crate) usize);
-
-/// Expressions and plans are trees, and operators recurse into them. Pages that are not used cost nothing.
-const STACK_BYTES: usize = 16 << 20;
 
 /// The threads that queries compute on.
 #[derive(Debug)]

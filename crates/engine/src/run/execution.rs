@@ -12,6 +12,7 @@ use datafusion::prelude::SessionConfig;
 use parking_lot::Mutex;
 
 use super::pace::paced;
+use super::portion::portioned;
 use super::{AccountedPool, reads};
 use crate::error::Result;
 use crate::query::QueryHandle;
@@ -68,7 +69,7 @@ impl Execution {
 
     /// Starts a plan; its progress is the query's from here on.
     pub(crate) fn start(&self, plan: &Arc<dyn ExecutionPlan>) -> Result<SendableRecordBatchStream> {
-        let plan = reads::through(paced(Arc::clone(plan))?, self.context.runtime_env().as_ref())?;
+        let plan = reads::through(paced(portioned(Arc::clone(plan))?)?, self.context.runtime_env().as_ref())?;
         self.handle.meter().watch(&plan, Arc::clone(&self.pool));
         Ok(execute_stream(plan, Arc::clone(&self.context))?)
     }

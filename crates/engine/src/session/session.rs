@@ -15,7 +15,7 @@ use crate::catalog::{NamedTables, SessionCatalogs, TableDetail, TableStatistics}
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::plan::suggest::closest;
-use crate::query::{Query, Received};
+use crate::query::{Query, Received, timed_out};
 use crate::request::QueryRequest;
 use crate::stream::QueryStream;
 
@@ -69,10 +69,7 @@ impl Session {
 
     /// Plans one statement without running it: what it would answer, touch and need.
     pub async fn validate(self: &Arc<Self>, request: &QueryRequest) -> Result<Validation> {
-        self.engine.queries().check(request)?;
-        let settings = self.settings_for(request)?;
-        self.touch();
-        crate::plan::validate(Statement::new(Arc::clone(self), settings), request).await
+        self.look(request, crate::plan::validate).await
     }
 
     /// Says what a statement would answer and change, without optimizing or running it.
@@ -80,10 +77,28 @@ impl Session {
     /// # Errors
     /// As those of planning and of the policy.
     pub async fn describe(self: &Arc<Self>, request: &QueryRequest) -> Result<Description> {
+        self.look(request, crate::plan::describe).await
+    }
+
+    /// Plans a statement that is only looked at, within the limits and the time that it would have to run.
+    async fn look<T, F>(
+        self: &Arc<Self>,
+        request: &QueryRequest,
+        plan: impl FnOnce(Statement, QueryRequest) -> F,
+    ) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
         self.engine.queries().check(request)?;
         let settings = self.settings_for(request)?;
         self.touch();
-        crate::plan::describe(Statement::new(Arc::clone(self), settings), request).await
+        let timeout = self.engine.queries().timeout(request, settings.resolved());
+        let work = self.engine.planning().run(plan(Statement::new(Arc::clone(self), settings), request.clone()));
+        match timeout {
+            Some(timeout) => tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| Err(timed_out(timeout))),
+            None => work.await,
+        }
     }
 
     /// One table with its columns, as this session sees it.
@@ -108,7 +123,7 @@ impl Session {
     ) -> Result<TableStatistics> {
         let name = ResolvedTableReference { catalog: catalog.into(), schema: schema.into(), table: table.into() };
         let statement = Statement::new(Arc::clone(self), self.settings());
-        let state = self.engine.planning_state(&statement.settings)?;
+        let state = self.engine.planning_state(&statement.settings, &self.principal)?;
         SessionCatalogs::new(statement.scope(NamedTables::new())).statistics(&name, &state).await
     }
 

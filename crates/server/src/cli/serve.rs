@@ -49,7 +49,8 @@ pub async fn run(arguments: ServeArgs) -> ExitCode {
             return ExitCode::from(EXIT_BAD_CONFIG);
         }
     };
-    match serve(config).await {
+    // Boxed, because all of the configuration is in it.
+    match Box::pin(serve(config)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             report(&format!("error: {}", super::told(&error)));

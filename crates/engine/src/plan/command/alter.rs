@@ -164,7 +164,7 @@ impl Command for Alter {
                 Err(error) if self.if_exists && error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
                 Err(error) => return Err(error),
             };
-            let state = engine.planning_state(scope.shown.resolved())?;
+            let state = engine.planning_state(scope.shown.resolved(), scope.session.principal())?;
             let mut alterations = Vec::with_capacity(self.steps.len());
             for step in self.steps {
                 match step {

@@ -1,7 +1,8 @@
 //! Integer arithmetic that fails when the result does not fit, where DataFusion's wraps around.
 //!
 //! The operators become functions rather than flags on DataFusion's own expression: those would be set after constants are
-//! folded, and be lost when a plan travels as bytes.
+//! folded, and be lost when a plan travels as bytes. A chain of one operator becomes one call, so that what planning does for
+//! each level of a tree it does once for all of it.
 
 use std::fmt;
 use std::sync::{Arc, LazyLock};
@@ -46,8 +47,7 @@ impl ExprPlanner for Constants {
             BinaryOperator::Multiply => Operator::Multiply,
             _ => return Ok(PlannerResult::Original(expr)),
         };
-        let constant = |side: &Expr| side.column_refs().is_empty() && !side.contains_outer() && !side.is_volatile();
-        if !constant(&expr.left) || !constant(&expr.right) {
+        if !is_constant(&expr.left) || !is_constant(&expr.right) {
             return Ok(PlannerResult::Original(expr));
         }
         let (Some(left), Some(right)) = (integer(&expr.left, schema), integer(&expr.right, schema)) else {
@@ -58,8 +58,19 @@ impl ExprPlanner for Constants {
             return Ok(PlannerResult::Original(expr));
         }
         let Some(function) = function_of(operator) else { return Ok(PlannerResult::Original(expr)) };
-        let (left, right) = (expr.left.cast_to(&common, schema)?, expr.right.cast_to(&common, schema)?);
+        let as_common =
+            |side: Expr, its: DataType| if its == common { Ok(side) } else { side.cast_to(&common, schema) };
+        let (left, right) = (as_common(expr.left, left)?, as_common(expr.right, right)?);
         Ok(PlannerResult::Planned(call(function, left, right)))
+    }
+}
+
+/// Whether it has a value by itself. Calls that were made of constants need no second look.
+fn is_constant(side: &Expr) -> bool {
+    match side {
+        Expr::Literal(..) => true,
+        Expr::ScalarFunction(call) if is_checked(call) => true,
+        other => other.column_refs().is_empty() && !other.contains_outer() && !other.is_volatile(),
     }
 }
 
@@ -97,11 +108,27 @@ pub(super) fn checked(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>
 
 /// The type of the expression, if it is an integer type.
 fn integer(expr: &Expr, schema: &DFSchema) -> Option<DataType> {
-    expr.get_type(schema).ok().filter(DataType::is_integer)
+    match expr {
+        // All its arguments are of its type, and the last one is the least deep.
+        Expr::ScalarFunction(call) if is_checked(call) => integer(call.args.last()?, schema),
+        other => other.get_type(schema).ok().filter(DataType::is_integer),
+    }
 }
 
+fn is_checked(call: &ScalarFunction) -> bool {
+    call.func.inner().is::<Checked>()
+}
+
+/// The operator's call; a call of the same operator on the left side takes one more argument.
 fn call(function: &Arc<ScalarUDF>, left: Expr, right: Expr) -> Expr {
-    Expr::ScalarFunction(ScalarFunction::new_udf(Arc::clone(function), vec![left, right]))
+    let arguments = match left {
+        Expr::ScalarFunction(mut call) if call.func == *function => {
+            call.args.push(right);
+            call.args
+        }
+        left => vec![left, right],
+    };
+    Expr::ScalarFunction(ScalarFunction::new_udf(Arc::clone(function), arguments))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -121,7 +148,7 @@ impl fmt::Display for Operation {
     }
 }
 
-/// An operator on two integers of one type.
+/// An operator between integers of one type, applied from left to right.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Checked {
     operation: Operation,
@@ -130,7 +157,7 @@ struct Checked {
 
 impl Checked {
     fn function(operation: Operation) -> Arc<ScalarUDF> {
-        let signature = Signature::any(2, Volatility::Immutable);
+        let signature = Signature::variadic_any(Volatility::Immutable);
         Arc::new(ScalarUDF::new_from_impl(Self { operation, signature }))
     }
 }
@@ -146,8 +173,8 @@ impl ScalarUDFImpl for Checked {
 
     /// As the operator, so that columns are called what the user wrote.
     fn schema_name(&self, args: &[Expr]) -> Result<String> {
-        let [left, right] = args else { return internal_err!("{} takes two arguments", self.name()) };
-        Ok(format!("{} {} {}", left.schema_name(), self.operation, right.schema_name()))
+        let names: Vec<String> = args.iter().map(|operand| operand.schema_name().to_string()).collect();
+        Ok(names.join(&format!(" {} ", self.operation)))
     }
 
     fn signature(&self) -> &Signature {
@@ -156,8 +183,10 @@ impl ScalarUDFImpl for Checked {
 
     fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
         match arg_types {
-            [left, right] if left == right && left.is_integer() => Ok(left.clone()),
-            _ => internal_err!("{} takes two integers of one type, not {arg_types:?}", self.name()),
+            [first, rest @ ..] if first.is_integer() && !rest.is_empty() && rest.iter().all(|other| other == first) => {
+                Ok(first.clone())
+            }
+            _ => internal_err!("{} takes integers of one type, at least two, not {arg_types:?}", self.name()),
         }
     }
 
@@ -172,29 +201,30 @@ impl ScalarUDFImpl for Checked {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let [left, right] = args.args.as_slice() else { return internal_err!("{} takes two arguments", self.name()) };
-        match self.operation {
-            Operation::Add => apply(left, right, add),
-            Operation::Subtract => apply(left, right, sub),
-            Operation::Multiply => apply(left, right, mul),
-        }
+        let mut operands = args.args.into_iter();
+        let Some(first) = operands.next() else { return internal_err!("{} takes arguments", self.name()) };
+        operands.try_fold(first, |left, right| match self.operation {
+            Operation::Add => apply(&left, &right, add),
+            Operation::Subtract => apply(&left, &right, sub),
+            Operation::Multiply => apply(&left, &right, mul),
+        })
     }
 
     fn evaluate_bounds(&self, input: &[&Interval]) -> Result<Interval> {
-        let [left, right] = input else { return internal_err!("{} takes two arguments", self.name()) };
-        match self.operation {
+        let [first, rest @ ..] = input else { return internal_err!("{} takes arguments", self.name()) };
+        rest.iter().try_fold((*first).clone(), |left, right| match self.operation {
             Operation::Add => left.add(*right),
             Operation::Subtract => left.sub(*right),
             Operation::Multiply => left.mul(*right),
-        }
+        })
     }
 
     fn output_ordering(&self, inputs: &[ExprProperties]) -> Result<SortProperties> {
-        let [left, right] = inputs else { return internal_err!("{} takes two arguments", self.name()) };
-        Ok(match self.operation {
-            Operation::Add => left.sort_properties.add(&right.sort_properties),
-            Operation::Subtract => left.sort_properties.sub(&right.sort_properties),
+        let [first, rest @ ..] = inputs else { return internal_err!("{} takes arguments", self.name()) };
+        Ok(rest.iter().fold(first.sort_properties, |left, right| match self.operation {
+            Operation::Add => left.add(&right.sort_properties),
+            Operation::Subtract => left.sub(&right.sort_properties),
             Operation::Multiply => SortProperties::Unordered,
-        })
+        }))
     }
 }

@@ -12,12 +12,12 @@ use std::sync::Arc;
 use rustyline::config::{Builder, CompletionType};
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
+use tidemill_engine::run::STACK_BYTES;
 
 use super::client::{Client, Listing};
 use super::failure::Failure;
 use super::output::{Output, Style};
 use super::runner::{Runner, say};
-use crate::cli::STACK_BYTES;
 use commands::{Command, Flag};
 use names::Names;
 use prompt::Prompt;
