@@ -127,14 +127,16 @@ def test_long_poll_answers_when_the_state_changes(demo):
 
 def test_server_sent_events(demo):
     status = demo.submit("SELECT count(*) FROM generate_series(1, 3000000) g(v) WHERE v % 3 = 0")
-    states = []
+    states, names = [], []
     headers = {"Accept": "text/event-stream"}
     with demo.http.get(demo.url(f"/v1/queries/{status['id']}"), headers=headers, stream=True, timeout=60) as events:
         assert events.headers["Content-Type"].startswith("text/event-stream")
         for line in events.iter_lines(decode_unicode=True):
             if line.startswith("data:"):
                 states.append(json.loads(line[5:])["state"])
-    assert states[-1] == "finished"
+            if line.startswith("event:"):
+                names.append(line[6:].strip())
+    assert states[-1] == "finished" and names[-1] == "end" and {"stage", "task"} <= set(names) <= {"stage", "task", "progress", "end"}
 
 
 def test_a_failed_query_says_why(demo):

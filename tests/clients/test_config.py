@@ -74,7 +74,7 @@ def test_each_value_tells_who_set_it(layered):
     keys = [entry["key"] for entry in listed]
     assert keys == sorted(keys) and {"admission.max_queued", "server.data_dir", "auth.mode"} <= set(keys)
     found = layered.http.get(layered.url("/v1/config"), params={"q": "ADMISSION."}).json()["entries"]
-    assert len(found) == 5 and all(entry["key"].startswith("admission.") for entry in found)
+    assert len(found) == 6 and all(entry["key"].startswith("admission.") for entry in found)
 
 
 def test_secrets_are_masked(layered):

@@ -139,6 +139,7 @@ def test_conflicts_of_requests(demo):
     assert demo.post("SELECT 1 AS a", headers=key).status_code == 200
     expect(demo.post("SELECT 2 AS a", headers=key), "IDEMPOTENCY_CONFLICT", 409, "42710")
     expect(demo.post({"sql": "SELECT 1", "session_id": "nope"}), "SESSION_NOT_FOUND", 404, "42704")
+    expect(demo.http.post(demo.url("/v1/nodes/nope/drain")), "NODE_NOT_FOUND", 404, "42704")
 
 
 def test_whoever_waits_for_a_cancelled_query_is_told(demo):

@@ -1,7 +1,5 @@
 //! The Flight SQL door where only the server's own process shows what happens.
 
-use std::time::Duration;
-
 use anyhow::{Context, ensure};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, UInt64Type};
@@ -14,23 +12,14 @@ use arrow_flight::{
 };
 use futures::TryStreamExt;
 use prost::Message;
-use tidemill_server::cli::runtime;
 use tidemill_tests::TestServer;
-use tokio::time::{sleep, timeout};
 use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
 
-/// How long what is let go of may take to be gone.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// How long everything else may take, on a busy machine.
-const LONG: Duration = Duration::from_secs(60);
+use crate::patience::{LONG, PATIENCE, come_true, run};
 
 const ENDLESS: &str = "SELECT count(*) FROM generate_series(1, 100000000) a(x), generate_series(1, 100000000) b(y) \
                        WHERE x % 7 = y % 11";
-
-fn run(test: impl Future<Output = anyhow::Result<()>> + Send + 'static) -> anyhow::Result<()> {
-    runtime()?.block_on(async { timeout(LONG, tokio::spawn(test)).await.context("the test hangs")?? })
-}
 
 async fn channel(server: &TestServer) -> anyhow::Result<Channel> {
     Ok(Endpoint::from_shared(server.url(""))?.connect().await?)
@@ -76,15 +65,6 @@ fn number(batches: &[RecordBatch]) -> anyhow::Result<i64> {
     let signed = column.as_primitive_opt::<Int64Type>().map(|column| column.value(0));
     let unsigned = column.as_primitive_opt::<UInt64Type>().map(|column| column.value(0) as i64);
     signed.or(unsigned).context("no number")
-}
-
-async fn come_true(what: &str, within: Duration, condition: impl Fn() -> bool) -> anyhow::Result<()> {
-    let asking = async {
-        while !condition() {
-            sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(within, asking).await.with_context(|| format!("{what} did not come true within {within:?}"))
 }
 
 /// Nothing of any query is left.

@@ -20,6 +20,8 @@ pub struct EngineConfig {
     pub runtime: RuntimeConfig,
     /// How many queries run at once.
     pub admission: AdmissionConfig,
+    /// What an autoscaler is told.
+    pub autoscale: AutoscaleConfig,
     /// The accounted memory pool.
     pub memory: MemoryConfig,
     /// Where queries spill when memory is short.
@@ -60,12 +62,22 @@ pub struct AdmissionConfig {
     pub max_running: usize,
     /// Queries that one principal runs at once.
     pub max_running_per_principal: usize,
+    /// Queries that the cluster runs at once.
+    pub max_running_in_cluster: usize,
     /// Queries that wait for a permit; one more is refused.
     pub max_queued: usize,
     /// How long a query waits for a permit.
     pub queue_timeout: Span,
     /// What a query does when all permits are taken.
     pub when_full: WhenFull,
+}
+
+/// What an autoscaler is told.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct AutoscaleConfig {
+    /// The time in which the work at hand should be over.
+    pub target: Span,
 }
 
 /// What a query does when all permits are taken.
@@ -150,6 +162,8 @@ pub struct HistoryConfig {
     pub max_pending: usize,
     /// Longer SQL texts are cut in history.
     pub max_sql_bytes: ByteSize,
+    /// Tasks of one query that are remembered one by one, while it runs and after; its stages count the rest.
+    pub max_tasks: usize,
 }
 
 /// Results that are kept in memory for whoever asks the same again.

@@ -7,7 +7,6 @@ use chrono::{DateTime, Utc};
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::memory_pool::MemoryPool;
 use datafusion::execution::session_state::SessionState;
-use tokio::runtime::Handle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::auth::{AuthConfig, Authenticator, Principal};
@@ -16,18 +15,22 @@ use crate::catalog::{Catalogs, Census, MemoryStore};
 use crate::config::EngineConfig;
 use crate::data_dir::DataDir;
 use crate::error::Result;
-use crate::plan::{about_session, base_state, follow_config};
+use crate::plan::about_session;
 use crate::query::{Admission, History, Queries, QueryHandle};
 use crate::request::QueryRequest;
 use crate::results::Results;
-use crate::run::{AccountedPool, CpuPool, LocalRunner, MemoryBudget, PlanningThreads, Relief, Runners, SpillArea};
+use crate::run::{
+    Abort, AccountedPool, MemoryBudget, PlanningThreads, Relief, Runner, Runners, SpillArea, TaskEnvironment,
+};
 use crate::session::{Resolved, Session, Sessions, Settings};
 use crate::storage::Files;
 
+mod autoscale;
 mod census;
 mod janitor;
 mod status;
 
+pub use autoscale::Autoscale;
 pub use status::EngineStatus;
 
 /// Everything that sessions share. One per process.
@@ -43,17 +46,12 @@ pub struct Engine {
     results: Results,
     admission: Arc<Admission>,
     runners: Runners,
-    files: Arc<Files>,
     settings: Settings,
-    /// What every statement is planned with, but for its settings and its view of the catalogs.
-    base_state: SessionState,
-    cpu: Arc<CpuPool>,
+    /// What plans are computed with in this process.
+    environment: Arc<TaskEnvironment>,
     planning: PlanningThreads,
-    io: Handle,
-    budget: Arc<MemoryBudget>,
     tables: Arc<AccountedPool>,
     table_pool: Arc<dyn MemoryPool>,
-    spill: Arc<SpillArea>,
     /// Ends the janitor with the engine.
     _janitor: DropGuard,
 }
@@ -70,29 +68,18 @@ pub struct Seams {
 impl Engine {
     /// Starts an engine on the runtime that calls it, which serves IO; queries compute on threads of their own.
     pub async fn start(config: EngineConfig, seams: Seams) -> Result<Arc<Self>> {
-        let io = Handle::current();
         let opening = config.clone();
         let opened = tokio::task::spawn_blocking(move || open(&opening)).await;
         let (history, results, spill) =
             opened.map_err(|error| crate::Error::internal("start was lost").caused_by(error))??;
-        let cpu = Arc::new(CpuPool::new(config.runtime.cpu_threads)?);
-        let budget = Arc::new(MemoryBudget::new(config.memory.limit.of(seams.machine_memory)));
+        let environment = Arc::new(TaskEnvironment::new(&config, seams.machine_memory, spill)?);
+        let budget = &environment.budget;
         let tables_limit = config.memory.tables.of(budget.limit());
-        let tables = Arc::new(AccountedPool::new(Arc::clone(&budget), tables_limit, "memory.tables", None));
-        let cache = cache(&config, &budget);
-        let files = Files::open(&config, &io)?;
-        let base_state = base_state(files.runtime_env(), cpu.threads())?;
-        let settings = Settings::new(base_state.config().clone(), &config.settings)?;
-        let opener = files.opener(base_state.clone());
+        let tables = Arc::new(AccountedPool::new(Arc::clone(budget), tables_limit, "memory.tables", None));
+        let cache = cache(&config, budget);
+        let settings = Settings::new(environment.base_state.config().clone(), &config.settings)?;
+        let opener = environment.files.opener(environment.base_state.clone());
         let catalogs = Catalogs::start(&config.catalogs, opener, Arc::new(MemoryStore)).await?;
-        let local = LocalRunner {
-            cpu: Arc::clone(&cpu),
-            io: io.clone(),
-            budget: Arc::clone(&budget),
-            per_query: config.memory.per_query,
-            spill: Arc::clone(&spill),
-            base: files.runtime_env(),
-        };
         let stop = CancellationToken::new();
         let engine = Arc::new(Self {
             started_at: Utc::now(),
@@ -103,17 +90,12 @@ impl Engine {
             cache,
             results,
             admission: Admission::new(config.admission.clone()),
-            runners: Runners::new(Arc::new(local)),
-            files,
+            runners: Runners::new(Arc::clone(&environment)),
             settings,
-            base_state,
-            cpu,
-            planning: PlanningThreads::new(config.runtime.planning_threads, io.clone())?,
-            io,
-            budget,
+            planning: PlanningThreads::new(config.runtime.planning_threads, environment.io.clone())?,
+            environment,
             table_pool: Arc::clone(&tables) as Arc<dyn MemoryPool>,
             tables,
-            spill,
             _janitor: stop.clone().drop_guard(),
             config,
         });
@@ -164,7 +146,7 @@ impl Engine {
         let submitted = Arc::clone(received.handle());
         let spool = self.results.begin(id, session.principal().name())?;
         let session = Arc::clone(session);
-        self.io.spawn(async move {
+        self.environment.io.spawn(async move {
             // How it failed is in history, where the client asks for it.
             let Ok(mut stream) = session.run(received).await else { return };
             let handle = Arc::clone(stream.handle());
@@ -205,6 +187,19 @@ impl Engine {
         self.queries.history().flush().await;
     }
 
+    /// Lets queries go to this runner too, from now on.
+    ///
+    /// # Errors
+    /// [`Conflict`](crate::ErrorKind::Conflict) if there is one already.
+    pub fn attach(&self, runner: Arc<dyn Runner>) -> Result<()> {
+        self.runners.attach(runner)
+    }
+
+    /// What plans are computed with in this process.
+    pub fn task_environment(&self) -> &Arc<TaskEnvironment> {
+        &self.environment
+    }
+
     /// Results that are kept in memory.
     pub(crate) fn cache(&self) -> &Arc<ResultCache> {
         &self.cache
@@ -224,7 +219,7 @@ impl Engine {
     }
 
     pub(crate) fn files(&self) -> &Arc<Files> {
-        &self.files
+        &self.environment.files
     }
 
     /// The pool that in-memory tables are accounted on.
@@ -234,11 +229,7 @@ impl Engine {
 
     /// The state that a statement with these settings is planned with.
     pub(crate) fn planning_state(&self, settings: &Resolved, principal: &Principal) -> Result<SessionState> {
-        let mut state = self.base_state.clone();
-        *state.config_mut() = settings.config.clone();
-        if settings.config.options().execution.time_zone != self.base_state.config_options().execution.time_zone {
-            follow_config(&mut state)?;
-        }
+        let mut state = self.environment.session_state_for(settings.config.clone())?;
         for function in about_session(principal.name(), &settings.catalog, &settings.schema) {
             state.register_udf(function)?;
         }
@@ -247,7 +238,7 @@ impl Engine {
     }
 
     pub(crate) fn base_state(&self) -> &SessionState {
-        &self.base_state
+        &self.environment.base_state
     }
 
     /// What this session can learn of the server by SQL.

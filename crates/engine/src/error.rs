@@ -78,6 +78,8 @@ pub enum Subject {
     Query,
     /// A session, by its id.
     Session,
+    /// A worker, by its id.
+    Node,
     /// A prepared statement, by its name.
     Prepared,
     /// A parameter of the statement.

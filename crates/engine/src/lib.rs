@@ -24,7 +24,7 @@ pub mod units;
 pub mod wire;
 
 pub use data_dir::DataDir;
-pub use engine::{Engine, EngineStatus, Seams};
+pub use engine::{Autoscale, Engine, EngineStatus, Seams};
 pub use error::{Error, ErrorKind, Position, Result, Subject};
 pub use plan::{Effect, StatementKind, keywords, substrait_versions};
 pub use query::{QueryHandle, QueryId, QueryInfo, QueryState};

@@ -39,16 +39,17 @@ pub use access::Effect;
 pub use classify::StatementKind;
 pub(crate) use classify::normal;
 pub(crate) use command::{Command, CommandScope};
-pub(crate) use functions::{base_state, follow_config, function_list};
+pub(crate) use functions::{OwnFunctions, base_state, follow_config, function_list};
 pub(crate) use library::about_session;
 pub(crate) use logical::analyze;
 pub use parse::keywords;
-pub(crate) use physical::PhysicalQuery;
+pub(crate) use physical::{PhysicalQuery, Portable, Purpose};
 pub(crate) use planner::{check_prepared, describe, plan, validate};
 pub use substrait::substrait_versions;
 pub(crate) use views::ViewPlanner;
 
 use crate::cache::{Answer, Identity, Recording};
+use crate::run::Route;
 use crate::session::Resolved;
 use crate::session::resolved::Priority;
 
@@ -68,6 +69,8 @@ pub(crate) struct Plan {
     pub(crate) identity: Option<Box<Identity>>,
     /// Keeps the result on its way to the client.
     pub(crate) recording: Option<Box<Recording>>,
+    /// Where it is computed.
+    pub(crate) route: Route,
 }
 
 /// What there is to do.

@@ -7,8 +7,10 @@ mod history;
 mod id;
 mod info;
 mod phase;
+mod pipeline;
 mod progress;
 mod registry;
+mod tasks;
 
 pub(crate) use admission::{Admission, Permit, draining};
 pub use event::Event;
@@ -20,3 +22,4 @@ pub use info::{ErrorInfo, Progress, QueryInfo, QueryState, ResultInfo, Timings};
 pub(crate) use phase::Life;
 pub use phase::{Admitted, Authorized, Planned, Query, Received};
 pub use registry::Queries;
+pub use tasks::{StageInfo, Stages, TaskInfo, TaskState, Tasks};

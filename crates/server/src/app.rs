@@ -1,12 +1,15 @@
 //! The server as one thing: made from a configuration, listening, and stopped in order.
 
 mod tls;
+mod worker;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use tidemill_cluster::Coordinator;
+use tidemill_cluster::transport::Transport;
 use tidemill_engine::{Engine, Seams};
 use tidemill_frontend::config::{check_bind, check_metrics_bind};
 use tidemill_frontend::{doors, listen};
@@ -16,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 use crate::config::live::LiveConfig;
 use crate::config::{Config, Problems};
 use crate::{demo, machine};
+
+pub use worker::WorkerApp;
 
 /// Answers that are on their way when queries have ended get this long to arrive.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
@@ -28,6 +33,14 @@ pub struct App {
     listener: TcpListener,
     metrics: Option<TcpListener>,
     tls: Option<listen::TlsReloader>,
+    cluster: Option<Cluster>,
+}
+
+/// The coordinator's part of a server.
+#[derive(Debug)]
+struct Cluster {
+    coordinator: Arc<Coordinator>,
+    address: SocketAddr,
 }
 
 /// Starts an engine as this configuration says; with demo data, if it says so.
@@ -68,7 +81,8 @@ impl App {
             Some(address) => Some(bind(address, "metrics.listen").await?),
             None => None,
         };
-        Ok(Self { config, engine, listener, metrics, tls })
+        let cluster = if config.cluster.enabled { Some(Cluster::start(&config, &engine).await?) } else { None };
+        Ok(Self { config, engine, listener, metrics, tls, cluster })
     }
 
     /// The engine behind the doors.
@@ -92,6 +106,11 @@ impl App {
         Ok(self.metrics.as_ref().map(TcpListener::local_addr).transpose()?)
     }
 
+    /// Where workers find this server, if it coordinates any.
+    pub fn scheduler_address(&self) -> Option<SocketAddr> {
+        self.cluster.as_ref().map(|cluster| cluster.address)
+    }
+
     /// The URL of the HTTP door.
     ///
     /// # Errors
@@ -106,7 +125,7 @@ impl App {
     /// # Errors
     /// The listener fails.
     pub async fn run(self, shutdown: CancellationToken) -> Result<()> {
-        let Self { config, engine, listener, metrics, tls } = self;
+        let Self { config, engine, listener, metrics, tls, cluster } = self;
         let drain = config.server.drain_timeout.0;
         let watching = match (&tls, &config.http.tls) {
             (Some(reloader), Some(paths)) => Some(tls::watch(reloader.clone(), paths.clone(), shutdown.clone())),
@@ -134,6 +153,10 @@ impl App {
         let stopping = async {
             shutdown.cancelled().await;
             engine.shutdown(drain).await;
+            // Queries need the workers to their end.
+            if let Some(cluster) = cluster {
+                cluster.coordinator.shutdown().await;
+            }
             drained.cancel();
         };
         let (served, seen, ()) = tokio::join!(api, watched, stopping);
@@ -141,6 +164,18 @@ impl App {
             watching.abort();
         }
         Ok(served.and(seen)?)
+    }
+}
+
+impl Cluster {
+    async fn start(config: &Config, engine: &Arc<Engine>) -> Result<Self> {
+        let transport = Transport::open(&config.cluster.transport())?;
+        transport.check_bind(config.cluster.listen, "cluster.listen")?;
+        let listener = bind(config.cluster.listen, "cluster.listen").await?;
+        let address = listener.local_addr()?;
+        let coordinator = Coordinator::start(config.cluster.coordinator(), transport, listener).await?;
+        engine.attach(coordinator.runner())?;
+        Ok(Self { coordinator, address })
     }
 }
 

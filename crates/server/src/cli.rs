@@ -3,6 +3,7 @@
 pub mod config;
 pub mod serve;
 pub mod sql;
+pub mod worker;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -41,6 +42,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::ServeArgs),
+    Worker(worker::WorkerArgs),
     Sql(sql::SqlArguments),
     /// Show, check and explain the configuration
     #[command(after_help = "Exit codes: 0 all is well; 1 cannot read or write; 2 wrong usage or configuration.")]
@@ -54,6 +56,7 @@ enum Command {
 pub async fn run() -> ExitCode {
     match Arguments::parse().command {
         Command::Serve(arguments) => Box::pin(serve::run(arguments)).await,
+        Command::Worker(arguments) => Box::pin(worker::run(arguments)).await,
         Command::Sql(arguments) => sql::run(arguments).await,
         Command::Config { command } => run_config(&command),
     }

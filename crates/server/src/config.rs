@@ -5,6 +5,7 @@
 //! several keys. Only this crate reads files and the environment; everything else is handed a `Config`.
 
 mod ambient;
+mod cluster;
 mod decode;
 mod effective;
 mod key;
@@ -25,11 +26,12 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use tidemill_engine::auth::AuthConfig;
 use tidemill_engine::config::{
-    AdmissionConfig, CacheConfig, CatalogConfig, EngineConfig, HistoryConfig, LimitsConfig, MemoryConfig,
-    ResultsConfig, RuntimeConfig, SessionsConfig, SpillConfig, StorageConfig,
+    AdmissionConfig, AutoscaleConfig, CacheConfig, CatalogConfig, EngineConfig, HistoryConfig, LimitsConfig,
+    MemoryConfig, ResultsConfig, RuntimeConfig, SessionsConfig, SpillConfig, StorageConfig,
 };
 use tidemill_engine::units::Span;
 
+pub use cluster::{ClusterConfig, WorkerConfig};
 pub use effective::{Effective, Origin};
 pub use key::Key;
 pub use problem::{Problem, Problems};
@@ -50,6 +52,10 @@ pub struct Config {
     pub flight_sql: FlightSqlConfig,
     /// Who may connect.
     pub auth: AuthConfig,
+    /// The cluster that the server coordinates, or that a worker joins.
+    pub cluster: ClusterConfig,
+    /// This process as a worker.
+    pub worker: WorkerConfig,
     /// The engine.
     pub engine: EngineConfig,
     /// The values as they were written, and who set them.
@@ -99,8 +105,11 @@ struct Document {
     metrics: MetricsConfig,
     flight_sql: FlightSqlConfig,
     auth: AuthConfig,
+    cluster: ClusterConfig,
+    worker: WorkerConfig,
     runtime: RuntimeConfig,
     admission: AdmissionConfig,
+    autoscale: AutoscaleConfig,
     memory: MemoryConfig,
     spill: SpillConfig,
     limits: LimitsConfig,
@@ -121,6 +130,7 @@ impl Document {
                 data_dir: document.server.data_dir.clone(),
                 runtime: document.runtime,
                 admission: document.admission,
+                autoscale: document.autoscale,
                 memory: document.memory,
                 spill: document.spill,
                 limits: document.limits,
@@ -137,6 +147,8 @@ impl Document {
             metrics: document.metrics,
             flight_sql: document.flight_sql,
             auth: document.auth,
+            cluster: document.cluster,
+            worker: document.worker,
             effective,
         }
     }

@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 
 use anyhow::Context;
 use tidemill_engine::Error;
+use tracing_subscriber::filter::{LevelFilter, ParseError};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry, fmt, registry, reload};
@@ -21,7 +22,7 @@ static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 /// # Errors
 /// When the level is not a filter, or when events already go somewhere.
 pub fn start(config: &LogConfig) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&config.level).with_context(|| format!("server.log.level '{}'", config.level))?;
+    let filter = filter(&config.level).with_context(|| format!("server.log.level '{}'", config.level))?;
     let (filter, handle) = reload::Layer::new(filter);
     let events = fmt::layer().with_writer(std::io::stderr);
     let started = match config.format {
@@ -40,12 +41,21 @@ pub fn start(config: &LogConfig) -> anyhow::Result<()> {
 /// # Errors
 /// The level is not a filter, or the process has no log of ours.
 pub fn set_level(level: &str) -> Result<(), Error> {
-    let filter = EnvFilter::try_new(level).map_err(|error| Error::invalid(format!("'{level}': {error}")))?;
+    let filter = filter(level).map_err(|error| Error::invalid(format!("'{level}': {error}")))?;
     let handle = FILTER.get().ok_or_else(|| Error::unsupported("the log of this process is not the server's"))?;
     let most = filter.max_level_hint().and_then(|level| level.to_string().parse().ok());
     // What DataFusion and its like write passes a gate of its own before it meets the filter.
     log::set_max_level(most.unwrap_or(log::LevelFilter::Trace));
     handle.reload(filter).map_err(|error| Error::internal("the log took no other filter").caused_by(error))
+}
+
+/// Ballista tells whole plans at `info`, with the literals of the statements: not unless somebody asks for more than that.
+const QUIET: &str = "ballista_core=warn,ballista_executor=warn,ballista_scheduler=warn";
+
+fn filter(level: &str) -> Result<EnvFilter, ParseError> {
+    let filter = EnvFilter::try_new(level)?;
+    let quiet = filter.max_level_hint() == Some(LevelFilter::INFO) && !level.contains("ballista");
+    if quiet { EnvFilter::try_new(format!("{level},{QUIET}")) } else { Ok(filter) }
 }
 
 /// A panic fails one query and is a bug; whoever reads the log needs to see where.

@@ -1,6 +1,7 @@
 //! What the `system` tables count: the engine answers, as plain data.
 
 use std::fmt;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
@@ -8,7 +9,8 @@ use serde::Serialize;
 
 use crate::auth::Principal;
 use crate::error::Result;
-use crate::query::QueryInfo;
+use crate::query::{QueryId, QueryInfo, Stages};
+use crate::run::{WorkerInfo, WorkerState};
 use crate::session::{SessionInfo, SettingInfo};
 
 /// What is going on in the server, as far as a principal may know.
@@ -27,6 +29,12 @@ pub trait Census: fmt::Debug + Send + Sync {
 
     /// Processes that make up the server.
     fn nodes(&self) -> Vec<NodeInfo>;
+
+    /// Queries with their stages and tasks, newest first: those that live, and those that ended not long ago.
+    fn stages(&self, principal: &Principal) -> Vec<(QueryId, Arc<Stages>)>;
+
+    /// Processes that compute tasks.
+    fn workers(&self) -> Vec<WorkerInfo>;
 
     /// Who holds how much memory.
     fn memory(&self, principal: &Principal) -> Vec<MemoryInfo>;
@@ -75,7 +83,7 @@ impl FunctionKind {
     }
 }
 
-/// A process of the server.
+/// A process of the server; sizes in bytes.
 #[derive(Debug, Clone, Serialize)]
 pub struct NodeInfo {
     /// Its id.
@@ -90,10 +98,51 @@ pub struct NodeInfo {
     pub state: String,
     /// Threads that run queries.
     pub cpu_threads: u64,
-    /// Memory that its queries may use, in bytes.
+    /// Tasks that it computes at once.
+    pub slots: u64,
+    /// Slots without a task.
+    pub slots_free: u64,
+    /// Tasks that it computes now.
+    pub tasks_running: u64,
+    /// Memory that its queries may use.
     pub memory_limit_bytes: u64,
-    /// When it started.
+    /// Memory that its queries use.
+    pub memory_used_bytes: u64,
+    /// Disk that its queries may use.
+    pub disk_limit_bytes: u64,
+    /// Disk that its queries use.
+    pub disk_used_bytes: u64,
+    /// When it started or, for a worker, joined.
     pub started_at: DateTime<Utc>,
+    /// When it was last heard of.
+    pub last_seen: DateTime<Utc>,
+}
+
+impl NodeInfo {
+    pub(crate) fn new(role: &str, worker: WorkerInfo) -> Self {
+        let state = match worker.state {
+            WorkerState::Active => "ready",
+            WorkerState::Draining => "draining",
+            WorkerState::Lost => "lost",
+        };
+        Self {
+            id: worker.id,
+            role: role.to_owned(),
+            address: worker.address,
+            version: worker.version,
+            state: state.to_owned(),
+            cpu_threads: worker.slots,
+            slots: worker.slots,
+            slots_free: worker.slots_free,
+            tasks_running: worker.tasks_running,
+            memory_limit_bytes: worker.memory_bytes,
+            memory_used_bytes: worker.memory_used,
+            disk_limit_bytes: worker.disk_bytes,
+            disk_used_bytes: worker.disk_used,
+            started_at: worker.joined_at,
+            last_seen: worker.last_seen,
+        }
+    }
 }
 
 /// A holder of memory; sizes in bytes.

@@ -6,7 +6,10 @@ mod nodes;
 mod queries;
 mod sessions;
 mod settings;
+mod stages;
 mod tables;
+mod tasks;
+mod workers;
 
 use super::VirtualSchema;
 
@@ -20,6 +23,9 @@ pub(super) const SCHEMA: VirtualSchema = VirtualSchema {
         ("queries", queries::table),
         ("sessions", sessions::table),
         ("settings", settings::table),
+        ("stages", stages::table),
         ("tables", tables::table),
+        ("tasks", tasks::table),
+        ("workers", workers::table),
     ],
 };

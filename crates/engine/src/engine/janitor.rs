@@ -22,7 +22,7 @@ pub(super) fn start(engine: Weak<Engine>, stop: CancellationToken) {
         for round in 0u32.. {
             ticks.tick().await;
             let Some(engine) = engine.upgrade() else { return };
-            engine.spill.enforce();
+            engine.environment.spill.enforce();
             if round % SLOW == 0 {
                 engine.sessions.expire();
                 engine.results.sweep(Utc::now());

@@ -16,6 +16,10 @@ pub struct EngineStatus {
     pub queries_living: u64,
     /// Queries that ended since the start, by how: finished, failed, cancelled.
     pub queries_ended: [u64; 3],
+    /// Tasks of queries that ended, by how the tasks did: finished, failed, cancelled.
+    pub tasks_ended: [u64; 3],
+    /// How often a whole query was begun anew.
+    pub query_retries: u64,
     /// Open named sessions.
     pub sessions: u64,
     /// Memory reserved now.
@@ -50,16 +54,18 @@ impl Engine {
             queries_queued: self.admission.queued() as u64,
             queries_living: self.queries.count() as u64,
             queries_ended: self.queries.ended_counts(),
+            tasks_ended: self.queries.tasks_ended(),
+            query_retries: self.queries.retries(),
             sessions: self.sessions.count() as u64,
-            memory_used_bytes: self.budget.used(),
-            memory_peak_bytes: self.budget.peak(),
-            memory_limit_bytes: self.budget.limit(),
+            memory_used_bytes: self.environment.budget.used(),
+            memory_peak_bytes: self.environment.budget.peak(),
+            memory_limit_bytes: self.environment.budget.limit(),
             memory_tables_bytes: self.tables.used(),
             cache: self.cache.usage(),
-            spill_bytes: self.spill.used(),
+            spill_bytes: self.environment.spill.used(),
             results_bytes: self.results.bytes(),
             history_dropped: self.queries.history().dropped(),
-            cpu_threads: self.cpu.threads() as u64,
+            cpu_threads: self.environment.cpu.threads() as u64,
             uptime_seconds: chrono::Utc::now().signed_duration_since(self.started_at).num_seconds().max(0) as u64,
             draining: self.queries.closed(),
         }

@@ -23,6 +23,7 @@ pub(super) fn code(kind: ErrorKind, subject: Option<Subject>) -> &'static str {
         (ErrorKind::NotFound, Some(Subject::Setting)) => "SETTING_NOT_FOUND",
         (ErrorKind::NotFound, Some(Subject::Query)) => "QUERY_NOT_FOUND",
         (ErrorKind::NotFound, Some(Subject::Session)) => "SESSION_NOT_FOUND",
+        (ErrorKind::NotFound, Some(Subject::Node)) => "NODE_NOT_FOUND",
         (ErrorKind::NotFound, Some(Subject::Prepared)) => "PREPARED_STATEMENT_NOT_FOUND",
         (ErrorKind::NotFound, Some(Subject::File)) => "FILE_NOT_FOUND",
         (ErrorKind::NotFound, Some(Subject::Constraint)) => "CONSTRAINT_NOT_FOUND",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
-use datafusion::logical_expr::{Documentation, ScalarUDF, Signature};
+use datafusion::logical_expr::{AggregateUDF, Documentation, ScalarUDF, Signature};
 use datafusion::prelude::SessionConfig;
 
 use super::{library, semantics};
@@ -39,12 +39,12 @@ pub(crate) fn base_state(runtime: Arc<RuntimeEnv>, cpu_threads: usize) -> Result
         .with_default_features()
         .build();
     datafusion_functions_json::register_all(&mut state)?;
+    let own = OwnFunctions::list();
     library::register(&mut state)?;
-    for function in semantics::functions().into_iter().chain(semantics::bounded_functions()) {
+    for function in own.scalars {
         state.register_udf(function)?;
     }
-    state.register_udaf(semantics::exact_sum())?;
-    for function in semantics::aggregates() {
+    for function in own.aggregates {
         state.register_udaf(function)?;
     }
     for (name, function) in semantics::table_functions(&state) {
@@ -55,6 +55,24 @@ pub(crate) fn base_state(runtime: Arc<RuntimeEnv>, cpu_threads: usize) -> Result
     }
     follow_config(&mut state)?;
     Ok(state)
+}
+
+/// The functions of the engine's own: those that its rules put into plans, and those in the place of DataFusion's.
+#[derive(Debug)]
+pub(crate) struct OwnFunctions {
+    pub(crate) scalars: Vec<Arc<ScalarUDF>>,
+    pub(crate) aggregates: Vec<Arc<AggregateUDF>>,
+}
+
+impl OwnFunctions {
+    pub(crate) fn list() -> Self {
+        let mut aggregates = vec![semantics::exact_sum()];
+        aggregates.extend(semantics::aggregates());
+        let mut scalars = semantics::functions();
+        scalars.extend(semantics::bounded_functions());
+        scalars.extend(library::functions());
+        Self { scalars, aggregates }
+    }
 }
 
 /// Lets the functions that depend on the configuration, such as `now`, see that of the state.

@@ -20,16 +20,20 @@ use crate::error::Result;
 pub(super) use macros::expand_macros;
 pub(crate) use session_values::about_session;
 
-/// Registers the functions, those of other names too; the values of a session are known with the session.
+/// Registers functions under other names, and the values of a session, which are known with the session.
 pub(super) fn register(state: &mut SessionState) -> Result<()> {
-    let mut functions: Vec<Arc<ScalarUDF>> = date_parts::functions();
-    functions.extend([date_difference::function(), local_time::function()]);
-    functions.extend(inspection::functions());
-    functions.extend(about_session("", "", ""));
-    for function in functions {
+    for function in about_session("", "", "") {
         state.register_udf(function)?;
     }
     names::register(state)
+}
+
+/// The functions of which there is one for all sessions.
+pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
+    let mut functions: Vec<Arc<ScalarUDF>> = date_parts::functions();
+    functions.extend([date_difference::function(), local_time::function()]);
+    functions.extend(inspection::functions());
+    functions
 }
 
 /// What stands for other expressions, for listings.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use datafusion::common::format::ExplainFormat;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
@@ -24,6 +25,69 @@ pub(crate) struct PhysicalQuery {
     pub(crate) about_server: bool,
     /// Whether it is over in microseconds.
     pub(crate) light: bool,
+    /// What of it a runner elsewhere may compute; absent if nothing, or if there is no such runner.
+    pub(crate) portable: Option<Box<Portable>>,
+}
+
+/// What a runner elsewhere may compute.
+#[derive(Debug)]
+pub(crate) struct Portable {
+    pub(crate) logical: LogicalPlan,
+    pub(crate) plan: Arc<dyn ExecutionPlan>,
+    pub(crate) state: SessionState,
+    pub(crate) purpose: Purpose,
+}
+
+/// What is wanted of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Its rows.
+    Rows,
+    /// How it would run.
+    Explain,
+    /// How it ran.
+    Analyze,
+}
+
+impl PhysicalQuery {
+    /// Whether it asks how a query runs, rather than for its rows.
+    pub(crate) fn is_explained(&self) -> bool {
+        matches!(self.logical, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_))
+    }
+
+    /// Whether its rows are lines of text, to which one may be added.
+    pub(crate) fn may_be_annotated(&self) -> bool {
+        let format = match &self.logical {
+            LogicalPlan::Explain(explain) => &explain.explain_format,
+            LogicalPlan::Analyze(analyze) => &analyze.format,
+            _ => return false,
+        };
+        matches!(format, ExplainFormat::Indent | ExplainFormat::Tree)
+    }
+
+    /// Finds what of it may be computed elsewhere.
+    pub(super) async fn make_portable(&mut self, state: SessionState) {
+        let (logical, plan, purpose) = match &self.logical {
+            _ if self.writes => return,
+            LogicalPlan::Explain(explain) => {
+                let explained = explain.plan.as_ref().clone();
+                let reads = Traits::of(&explained).is_ok_and(|traits| traits.effect == Effect::Read);
+                // EXPLAIN tells by itself why a plan can not be made.
+                let planned = state.query_planner().create_physical_plan(&explained, &state).await;
+                match planned {
+                    Ok(plan) if reads => (explained, plan, Purpose::Explain),
+                    _ => return,
+                }
+            }
+            LogicalPlan::Analyze(analyze) => match self.plan.children().as_slice() {
+                [plan] => (analyze.input.as_ref().clone(), Arc::clone(plan), Purpose::Analyze),
+                _ => return,
+            },
+            logical if !self.about_server => (logical.clone(), Arc::clone(&self.plan), Purpose::Rows),
+            _ => return,
+        };
+        self.portable = Some(Box::new(Portable { logical, plan, state, purpose }));
+    }
 }
 
 /// Optimizes the plan and makes it physical.
@@ -34,7 +98,14 @@ pub(super) async fn physical(state: &SessionState, logical: &LogicalPlan) -> Res
     let about_server =
         traits.only_explains || traits.scans > 0 && traits.scans == traits.server_scans && !traits.unbounded;
     let light = about_server || traits.scans == 0 && !traits.unbounded;
-    Ok(PhysicalQuery { logical: optimized, plan, writes: traits.effect == Effect::Write, about_server, light })
+    Ok(PhysicalQuery {
+        logical: optimized,
+        plan,
+        writes: traits.effect == Effect::Write,
+        about_server,
+        light,
+        portable: None,
+    })
 }
 
 /// What a logical plan touches.

@@ -30,6 +30,7 @@ use crate::catalog::{NamedTables, SessionCatalogs};
 use crate::error::{Error, Result};
 use crate::query::QueryHandle;
 use crate::request::{Ingest, Parameters, QueryRequest, RequestLimits, Source};
+use crate::run::Route;
 use crate::session::{Description, Prepared, Session, Statement, Validation};
 use crate::storage::READ_SCHEMA;
 use crate::wire::wire_schema;
@@ -196,13 +197,16 @@ impl Planner {
         let kind = if access.effect == Effect::Write { StatementKind::Dml } else { StatementKind::Query };
         let plan = self.limited(plan, kind)?;
         let watch = if self.cached { Watch::begin(&mut state, &plan)? } else { None };
-        let query = physical::physical(&state, &plan).await?;
+        let mut query = physical::physical(&state, &plan).await?;
         let schema = self.wire(&query.logical);
         // What is over in microseconds is not worth a place in the cache.
         let identity = match watch.filter(|_| !query.light) {
             Some(watch) => Some(Box::new(watch.identity(&self.statement, text, &plan).await)),
             None => None,
         };
+        if self.statement.session.engine().runners().remote().is_some() {
+            Box::pin(query.make_portable(state)).await;
+        }
         Ok(Plan { identity, ..self.finish(kind, Action::Query(query), access, schema) })
     }
 
@@ -246,6 +250,7 @@ impl Planner {
             },
             identity: None,
             recording: None,
+            route: Route::Local(None),
         }
     }
 

@@ -20,6 +20,8 @@ pub(crate) struct Admission {
 struct State {
     config: AdmissionConfig,
     running: usize,
+    /// How many of these run in the cluster.
+    running_remote: usize,
     running_by: HashMap<Arc<str>, usize>,
     queue: BTreeMap<Place, Waiter>,
     next_ticket: u64,
@@ -37,6 +39,7 @@ struct Place {
 #[derive(Debug)]
 struct Waiter {
     principal: Arc<str>,
+    remote: bool,
     wake: oneshot::Sender<Permit>,
 }
 
@@ -45,11 +48,13 @@ struct Waiter {
 pub(crate) struct Permit {
     admission: Arc<Admission>,
     principal: Arc<str>,
+    /// Whether it is for a run in the cluster.
+    remote: bool,
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.admission.release(&self.principal);
+        self.admission.release(&self.principal, self.remote);
     }
 }
 
@@ -118,6 +123,7 @@ impl Admission {
         let state = State {
             config,
             running: 0,
+            running_remote: 0,
             running_by: HashMap::new(),
             queue: BTreeMap::new(),
             next_ticket: 0,
@@ -135,16 +141,16 @@ impl Admission {
         wake(granted);
     }
 
-    /// Joins the queue, or gets the permit at once when one is free.
-    pub(crate) fn enter(self: &Arc<Self>, principal: &str, priority: u8) -> Result<Ticket> {
+    /// Joins the queue, or gets the permit at once when one is free. `remote` says that it is to run in the cluster.
+    pub(crate) fn enter(self: &Arc<Self>, principal: &str, priority: u8, remote: bool) -> Result<Ticket> {
         let principal: Arc<str> = principal.into();
         let (wake, granted) = oneshot::channel();
         let mut state = self.state.lock();
         if state.closed {
             return Err(draining());
         }
-        if state.free_for(&principal) {
-            let permit = self.grant(&mut state, &principal);
+        if state.free_for(&principal, remote) {
+            let permit = self.grant(&mut state, &principal, remote);
             drop(state);
             // The receiver is in our hands, so that sending can not fail.
             let _ = wake.send(permit);
@@ -152,20 +158,15 @@ impl Admission {
         }
         let config = &state.config;
         if config.when_full == WhenFull::Refuse {
-            let is_full = state.running >= config.max_running;
-            let limit = if is_full { config.max_running } else { config.max_running_per_principal };
-            return Err(busy(
-                config,
-                "all permits to run queries are taken (admission.max_running, admission.max_running_per_principal)",
-                limit,
-            ));
+            let (message, limit) = state.taken(remote);
+            return Err(busy(config, message, limit));
         }
         if state.queue.len() >= config.max_queued {
             return Err(busy(config, "the queue of waiting queries is full (admission.max_queued)", config.max_queued));
         }
         let place = Place { rank: u8::MAX - priority, ticket: state.next_ticket };
         state.next_ticket += 1;
-        state.queue.insert(place, Waiter { principal, wake });
+        state.queue.insert(place, Waiter { principal, remote, wake });
         drop(state);
         Ok(Ticket { admission: Arc::clone(self), place: Some(place), granted })
     }
@@ -173,6 +174,11 @@ impl Admission {
     /// Queries that hold a permit.
     pub(crate) fn running(&self) -> usize {
         self.state.lock().running
+    }
+
+    /// Queries that wait for a permit to run in the cluster.
+    pub(crate) fn queued_remote(&self) -> usize {
+        self.state.lock().queue.values().filter(|waiter| waiter.remote).count()
     }
 
     /// Queries that wait for one.
@@ -185,15 +191,17 @@ impl Admission {
         self.state.lock().closed = true;
     }
 
-    fn grant(self: &Arc<Self>, state: &mut State, principal: &Arc<str>) -> Permit {
+    fn grant(self: &Arc<Self>, state: &mut State, principal: &Arc<str>, remote: bool) -> Permit {
         state.running += 1;
+        state.running_remote += usize::from(remote);
         *state.running_by.entry(Arc::clone(principal)).or_default() += 1;
-        Permit { admission: Arc::clone(self), principal: Arc::clone(principal) }
+        Permit { admission: Arc::clone(self), principal: Arc::clone(principal), remote }
     }
 
-    fn release(self: &Arc<Self>, principal: &str) {
+    fn release(self: &Arc<Self>, principal: &str, remote: bool) {
         let mut state = self.state.lock();
         state.running -= 1;
+        state.running_remote -= usize::from(remote);
         if let Some(own) = state.running_by.get_mut(principal) {
             *own -= 1;
             if *own == 0 {
@@ -210,20 +218,35 @@ impl Admission {
         let mut granted = Vec::new();
         while let Some(place) = state.next() {
             let Some(waiter) = state.queue.remove(&place) else { break };
-            granted.push((waiter.wake, self.grant(state, &waiter.principal)));
+            granted.push((waiter.wake, self.grant(state, &waiter.principal, waiter.remote)));
         }
         granted
     }
 }
 
 impl State {
-    fn free_for(&self, principal: &str) -> bool {
+    fn free_for(&self, principal: &str, remote: bool) -> bool {
         let own = self.running_by.get(principal).copied().unwrap_or(0);
-        self.running < self.config.max_running && own < self.config.max_running_per_principal
+        self.running < self.config.max_running
+            && own < self.config.max_running_per_principal
+            && (!remote || self.running_remote < self.config.max_running_in_cluster)
+    }
+
+    /// Which permits are taken, and how many there are of them.
+    fn taken(&self, remote: bool) -> (&'static str, usize) {
+        let config = &self.config;
+        if remote && self.running_remote >= config.max_running_in_cluster {
+            let message = "all permits to run queries in the cluster are taken (admission.max_running_in_cluster)";
+            return (message, config.max_running_in_cluster);
+        }
+        let is_full = self.running >= config.max_running;
+        let limit = if is_full { config.max_running } else { config.max_running_per_principal };
+        ("all permits to run queries are taken (admission.max_running, admission.max_running_per_principal)", limit)
     }
 
     fn next(&self) -> Option<Place> {
-        let free = |(place, waiter): (&Place, &Waiter)| self.free_for(&waiter.principal).then_some(*place);
+        let free =
+            |(place, waiter): (&Place, &Waiter)| self.free_for(&waiter.principal, waiter.remote).then_some(*place);
         self.queue.iter().find_map(free)
     }
 }
@@ -257,6 +280,7 @@ mod tests {
         Admission::new(AdmissionConfig {
             max_running,
             max_running_per_principal: per_principal,
+            max_running_in_cluster: 1,
             max_queued,
             queue_timeout: Span(Duration::from_secs(60)),
             when_full: WhenFull::Wait,
@@ -266,9 +290,9 @@ mod tests {
     #[tokio::test]
     async fn a_freed_permit_goes_to_the_highest_priority() {
         let admission = admission(1, 1, 10);
-        let running = admission.enter("a", 5).unwrap().permit().await.unwrap();
-        let low = admission.enter("b", 1).unwrap();
-        let high = admission.enter("c", 9).unwrap();
+        let running = admission.enter("a", 5, false).unwrap().permit().await.unwrap();
+        let low = admission.enter("b", 1, false).unwrap();
+        let high = admission.enter("c", 9, false).unwrap();
         let position = |ticket: &Ticket| ticket.spot().and_then(|spot| spot.position());
         assert_eq!((position(&high), position(&low)), (Some(1), Some(2)));
         drop(running);
@@ -282,17 +306,34 @@ mod tests {
     #[tokio::test]
     async fn a_principal_at_its_bound_lets_others_pass() {
         let admission = admission(2, 1, 10);
-        let _running = admission.enter("a", 5).unwrap().permit().await.unwrap();
-        let _waits = admission.enter("a", 9).unwrap();
-        admission.enter("b", 1).unwrap().permit().await.unwrap();
+        let _running = admission.enter("a", 5, false).unwrap().permit().await.unwrap();
+        let _waits = admission.enter("a", 9, false).unwrap();
+        admission.enter("b", 1, false).unwrap().permit().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_cluster_has_a_bound_of_its_own_and_lets_others_pass() {
+        let admission = admission(2, 2, 10);
+        let first = admission.enter("a", 5, true).unwrap().permit().await.unwrap();
+        let waiting = admission.enter("a", 9, true).unwrap();
+        let local = admission.enter("a", 1, false).unwrap().permit().await.unwrap();
+        assert_eq!((admission.running(), admission.queued_remote()), (2, 1));
+        drop(local);
+        assert_eq!(admission.queued_remote(), 1, "a permit for this process is none for the cluster");
+        drop(first);
+        let _second = waiting.permit().await.unwrap();
+        let config = admission.state.lock().config.clone();
+        admission.configure(AdmissionConfig { when_full: WhenFull::Refuse, ..config });
+        let refused = admission.enter("b", 5, true).unwrap_err();
+        assert!(refused.message().contains("max_running_in_cluster"), "{refused}");
     }
 
     #[tokio::test]
     async fn leaving_the_queue_frees_the_place_and_a_lost_grant_comes_back() {
         let admission = admission(1, 1, 1);
-        let running = admission.enter("a", 5).unwrap().permit().await.unwrap();
-        let waiting = admission.enter("b", 5).unwrap();
-        assert_eq!(admission.enter("c", 5).unwrap_err().kind(), ErrorKind::Busy);
+        let running = admission.enter("a", 5, false).unwrap().permit().await.unwrap();
+        let waiting = admission.enter("b", 5, false).unwrap();
+        assert_eq!(admission.enter("c", 5, false).unwrap_err().kind(), ErrorKind::Busy);
         drop(running);
         assert_eq!(admission.running(), 1, "the permit waits in the ticket");
         drop(waiting);
@@ -302,14 +343,14 @@ mod tests {
     #[tokio::test]
     async fn more_room_lets_those_go_on_who_wait() {
         let admission = admission(1, 5, 10);
-        let _running = admission.enter("a", 5).unwrap().permit().await.unwrap();
-        let waiting = admission.enter("a", 5).unwrap();
+        let _running = admission.enter("a", 5, false).unwrap().permit().await.unwrap();
+        let waiting = admission.enter("a", 5, false).unwrap();
         let config = admission.state.lock().config.clone();
         admission.configure(AdmissionConfig { max_running: 2, ..config.clone() });
         let _second = waiting.permit().await.unwrap();
         assert_eq!((admission.running(), admission.queued()), (2, 0));
         admission.configure(AdmissionConfig { max_running: 1, when_full: WhenFull::Refuse, ..config });
-        let refused = admission.enter("b", 5).unwrap_err();
+        let refused = admission.enter("b", 5, false).unwrap_err();
         assert_eq!((refused.kind(), refused.limit()), (ErrorKind::Busy, Some(1)));
         assert_eq!(admission.running(), 2, "who runs goes on");
     }
@@ -319,8 +360,8 @@ mod tests {
         let admission = admission(1, 1, 1);
         let config = admission.state.lock().config.clone();
         admission.configure(AdmissionConfig { queue_timeout: Span(Duration::from_millis(1)), ..config });
-        let _running = admission.enter("a", 5).unwrap().permit().await.unwrap();
-        let error = admission.enter("b", 5).unwrap().permit().await.unwrap_err();
+        let _running = admission.enter("a", 5, false).unwrap().permit().await.unwrap();
+        let error = admission.enter("b", 5, false).unwrap().permit().await.unwrap_err();
         assert!(error.retryable() && error.message().contains("queue_timeout"));
         assert_eq!(admission.queued(), 0);
     }

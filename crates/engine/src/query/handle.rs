@@ -11,11 +11,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::admission::Spot;
 use super::progress::Meter;
-use super::{ErrorInfo, Event, QueryId, QueryInfo, QueryState, ResultInfo, Timings};
+use super::{ErrorInfo, Event, Profile, QueryId, QueryInfo, QueryState, ResultInfo, Stages, Tasks, Timings};
 use crate::cache::CacheOutcome;
 use crate::error::{Error, ErrorKind, Result};
 use crate::request::QueryRequest;
 use crate::results::SpoolProgress;
+use crate::run::Abort;
 
 /// One query, for everybody but the query itself.
 #[derive(Debug)]
@@ -44,6 +45,8 @@ pub struct QueryHandle {
 struct Live {
     kind: Option<&'static str>,
     runner: Option<&'static str>,
+    /// Why it runs in this process, if that has to be told.
+    why_local: Option<String>,
     cached: Option<CacheOutcome>,
     /// Where it stands in the queue.
     spot: Option<Spot>,
@@ -56,6 +59,14 @@ struct Live {
     spool: Option<Arc<SpoolProgress>>,
 }
 
+impl Abort for QueryHandle {
+    fn abort(&self, error: Error) {
+        // The first reason is the one that is told.
+        let _ = self.reason.set(error);
+        self.cancel.cancel();
+    }
+}
+
 impl QueryHandle {
     pub(super) fn new(
         id: QueryId,
@@ -63,7 +74,7 @@ impl QueryHandle {
         sql: String,
         owner: (Arc<str>, Arc<str>),
         timeout: Option<Duration>,
-        events: broadcast::Sender<Event>,
+        (events, max_tasks): (broadcast::Sender<Event>, usize),
     ) -> Self {
         let arrived = Instant::now();
         Self {
@@ -79,7 +90,7 @@ impl QueryHandle {
             events,
             cancel: CancellationToken::new(),
             reason: OnceLock::new(),
-            meter: Meter::default(),
+            meter: Meter::new(Tasks::new(max_tasks)),
             complete: AtomicBool::new(false),
             live: Mutex::default(),
         }
@@ -121,13 +132,6 @@ impl QueryHandle {
         self.abort(Error::new(ErrorKind::Cancelled, format!("the query was cancelled: {reason}")));
     }
 
-    /// Ends the query with this error.
-    pub(crate) fn abort(&self, error: Error) {
-        // The first reason is the one that is told.
-        let _ = self.reason.set(error);
-        self.cancel.cancel();
-    }
-
     /// Why it failed, once it has.
     pub fn error(&self) -> Option<Error> {
         self.live.lock().error.as_ref().map(|error| error.copied().of_query(self.id))
@@ -161,6 +165,7 @@ impl QueryHandle {
             error: live.error.as_ref().map(ErrorInfo::from),
             result: live.result.clone().or_else(|| live.spool.as_ref().map(|spool| spool.info())),
             runner: live.runner.map(str::to_owned),
+            runner_reason: live.why_local.clone(),
             cache: live.cached.as_ref().map(|cached| cached.status),
         }
     }
@@ -173,6 +178,24 @@ impl QueryHandle {
         &self.meter
     }
 
+    /// Its stages and tasks, as they are now.
+    pub fn stages(&self) -> Stages {
+        self.meter.stages()
+    }
+
+    /// Its plans, and what the operators did so far.
+    pub(super) fn profile(&self) -> Profile {
+        let mut profile = self.meter.profile();
+        if let Some(why) = self.why_local() {
+            profile.profile = format!("{why}\n{}", profile.profile);
+        }
+        profile
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
     pub(crate) fn token(&self) -> &CancellationToken {
         &self.cancel
     }
@@ -181,8 +204,19 @@ impl QueryHandle {
         self.live.lock().kind = Some(kind);
     }
 
-    pub(crate) fn set_runner(&self, runner: &'static str) {
-        self.live.lock().runner = Some(runner);
+    pub(super) fn set_runner(&self, runner: &'static str, why_local: Option<String>) {
+        let mut live = self.live.lock();
+        (live.runner, live.why_local) = (Some(runner), why_local);
+    }
+
+    /// The runner that computes it; absent before it runs.
+    pub(crate) fn runner(&self) -> Option<&'static str> {
+        self.live.lock().runner
+    }
+
+    /// Why it runs in this process, if that has to be told.
+    pub(crate) fn why_local(&self) -> Option<String> {
+        self.live.lock().why_local.clone()
     }
 
     pub(super) fn set_cached(&self, cached: CacheOutcome) {

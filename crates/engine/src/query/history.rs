@@ -17,7 +17,7 @@ use crate::auth::{Principal, Role};
 use crate::config::HistoryConfig;
 use crate::data_dir::DataDir;
 use crate::error::Result;
-use crate::query::{QueryId, QueryInfo, QueryState};
+use crate::query::{QueryId, QueryInfo, QueryState, Stages};
 
 mod reader;
 mod ring;
@@ -43,6 +43,7 @@ pub struct History {
     /// Absent when nothing is stored.
     store: Option<Store>,
     max_sql_bytes: usize,
+    max_tasks: usize,
     // Last, so that the directory is free only when the writer has ended.
     _data_dir: Arc<DataDir>,
 }
@@ -59,6 +60,7 @@ struct Store {
 struct Entry {
     info: QueryInfo,
     profile: Profile,
+    stages: Arc<Stages>,
 }
 
 /// How a query was run.
@@ -127,6 +129,7 @@ impl History {
             ring: Mutex::new(Ring::new(config.memory_entries)),
             store,
             max_sql_bytes: usize::try_from(config.max_sql_bytes.0).unwrap_or(usize::MAX),
+            max_tasks: config.max_tasks,
             _data_dir: data_dir,
         })
     }
@@ -136,6 +139,11 @@ impl History {
         let mut sql = sql.to_owned();
         cut_in_place(&mut sql, self.max_sql_bytes);
         sql
+    }
+
+    /// Tasks of one query that are remembered one by one.
+    pub(crate) fn max_tasks(&self) -> usize {
+        self.max_tasks
     }
 
     /// Whether a query of this id ended not long ago.
@@ -153,11 +161,11 @@ impl History {
     }
 
     /// Notes how the query ended. Never blocks.
-    pub fn ended(&self, mut info: QueryInfo, mut profile: Profile) {
+    pub fn ended(&self, mut info: QueryInfo, mut profile: Profile, stages: Stages) {
         cut_in_place(&mut info.sql, self.max_sql_bytes);
         cut_in_place(&mut profile.plan, MAX_PROFILE_BYTES);
         cut_in_place(&mut profile.profile, MAX_PROFILE_BYTES);
-        let entry = Arc::new(Entry { info, profile });
+        let entry = Arc::new(Entry { info, profile, stages: Arc::new(stages) });
         self.ring.lock().push(Arc::clone(&entry));
         if let Some(store) = &self.store {
             store.writer.ended(entry);
@@ -184,6 +192,31 @@ impl History {
             Some(store) => store.reader.profile(id).await,
             None => Ok(None),
         }
+    }
+
+    /// The stages of the query of this id, if it has ended and is remembered.
+    pub async fn stages(&self, id: QueryId) -> Result<Option<Arc<Stages>>> {
+        if let Some(entry) = self.ring.lock().get(id) {
+            return Ok(Some(Arc::clone(&entry.stages)));
+        }
+        match &self.store {
+            Some(store) => Ok(store.reader.stages(id).await?.map(Arc::new)),
+            None => Ok(None),
+        }
+    }
+
+    /// The stages of the queries in memory that this principal may see.
+    pub(super) fn recent_stages(&self, principal: &Principal) -> Vec<(QueryId, Arc<Stages>)> {
+        let ring = self.ring.lock();
+        let visible = ring.entries().filter(|entry| principal.may_manage(&entry.info.principal));
+        visible.map(|entry| (entry.info.id, Arc::clone(&entry.stages))).collect()
+    }
+
+    /// The stages of the newest queries in memory that are asked for.
+    pub(crate) fn newest_stages(&self, limit: usize, wanted: impl Fn(&QueryInfo) -> bool) -> Vec<Arc<Stages>> {
+        let ring = self.ring.lock();
+        let wanted = ring.entries().rev().filter(|entry| wanted(&entry.info));
+        wanted.take(limit).map(|entry| Arc::clone(&entry.stages)).collect()
     }
 
     /// Queries that have ended and that this principal may see, newest first.
@@ -230,7 +263,7 @@ impl Store {
 }
 
 /// Cuts a text to at most `max` bytes, at the border of a character, and marks the cut. A cut text is left as it is.
-fn cut_in_place(text: &mut String, max: usize) {
+pub(super) fn cut_in_place(text: &mut String, max: usize) {
     const MARK: char = '…';
     if text.len() > max.max(MARK.len_utf8()) {
         text.truncate(text.floor_char_boundary(max.saturating_sub(MARK.len_utf8())));

@@ -96,8 +96,10 @@ pub struct QueryInfo {
     pub error: Option<ErrorInfo>,
     /// The kept result, for asynchronous queries.
     pub result: Option<ResultInfo>,
-    /// The runner that ran it: `local`.
+    /// The runner that ran it: `local` or `cluster`.
     pub runner: Option<String>,
+    /// Why it runs locally, if there is a cluster.
+    pub runner_reason: Option<String>,
     /// Where the answer came from: the cache or a run; absent for statements that answer no question.
     pub cache: Option<CacheStatus>,
 }

@@ -27,7 +27,7 @@ use crate::auth::{Principal, policy};
 use crate::cache::{Recalled, ResultCache};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{Action, Plan, StatementKind};
-use crate::run::Runner;
+use crate::run::Runners;
 use crate::session::Statement;
 use crate::stream::QueryStream;
 
@@ -106,6 +106,15 @@ impl Query<Authorized> {
         self
     }
 
+    /// Decides where it is computed.
+    pub(crate) fn route(self, runners: &Runners) -> Result<Self> {
+        let Self { life, phase: Authorized(mut plan) } = self;
+        let outcome = runners.route(&plan);
+        let (life, route) = life.keep(outcome)?;
+        plan.route = route;
+        Ok(Self { life, phase: Authorized(plan) })
+    }
+
     /// Waits for a permit.
     pub(crate) async fn admit(self, admission: &Arc<Admission>) -> Result<Query<Admitted>> {
         let Self { life, phase: Authorized(plan) } = self;
@@ -113,7 +122,7 @@ impl Query<Authorized> {
         if !plan.needs_permit() {
             return Ok(Query { life, phase: Admitted(plan, None) });
         }
-        let outcome = admission.enter(life.handle.principal(), plan.priority as u8);
+        let outcome = admission.enter(life.handle.principal(), plan.priority as u8, plan.route.is_remote());
         let (life, ticket) = life.keep(outcome)?;
         life.handle.set_spot(ticket.spot());
         let outcome = life.handle.guard(ticket.permit()).await;
@@ -124,16 +133,12 @@ impl Query<Authorized> {
 
 impl Query<Admitted> {
     /// Runs it; the rows arrive in the stream.
-    pub(crate) async fn run(self, runner: &dyn Runner) -> Result<QueryStream> {
-        self.life.handle.set_runner(runner.name());
-        self.life.handle.enter(QueryState::Running);
-        runner.run(self).await
-    }
-
-    /// What a runner needs: the plan, the permit, and the life that it must end.
-    pub(crate) fn into_parts(self) -> (Life, Plan, Option<Permit>) {
-        let Admitted(plan, permit) = self.phase;
-        (self.life, plan, permit)
+    pub(crate) fn run(self, runners: &Runners) -> Result<QueryStream> {
+        let Self { life, phase: Admitted(mut plan, permit) } = self;
+        plan.route = plan.route.settled(plan.settings.runner);
+        life.handle.set_runner(plan.route.name(), plan.route.why_local());
+        life.handle.enter(QueryState::Running);
+        runners.launch(life, plan, permit)
     }
 }
 

@@ -1,25 +1,24 @@
 //! How far a query is, read from the metrics that its plan keeps anyway: nothing is added to the hot path but two counters.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::RecordBatch;
-use datafusion::common::stats::Precision;
-use datafusion::functions_table::generate_series::{GenericSeriesState, TimestampValue};
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
-use datafusion::physical_plan::memory::LazyMemoryExec;
-use datafusion::physical_plan::metrics::{MetricValue, MetricsSet};
-use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
-use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use parking_lot::Mutex;
 
-use super::{Profile, Progress, QueryState};
+use super::pipeline::{Stage, stages};
+use super::{Profile, Progress, QueryState, Stages, TaskState, Tasks};
 use crate::run::AccountedPool;
 use crate::storage::ReadCounter;
 
 /// Counts what a query does.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Meter {
+    /// What a runner elsewhere reports.
+    tasks: Tasks,
     rows_produced: AtomicU64,
     bytes_produced: AtomicU64,
     reads: Arc<ReadCounter>,
@@ -27,28 +26,53 @@ pub(crate) struct Meter {
     source: Mutex<Source>,
 }
 
-#[derive(Debug, Default)]
+/// Gives the plan of what runs elsewhere, with the metrics gathered so far.
+type RemoteProfile = Arc<dyn Fn() -> String + Send + Sync>;
+
+#[derive(Default)]
 enum Source {
     /// Not running yet.
     #[default]
     None,
     /// Running: the plan, its stages and the query's memory.
     Running { plan: Arc<dyn ExecutionPlan>, stages: Vec<Stage>, memory: Arc<AccountedPool> },
+    /// Running elsewhere, and the query's memory here.
+    Elsewhere { profile: RemoteProfile, memory: Arc<AccountedPool> },
     /// Ended: the last look.
-    Ended(Progress, String),
+    Ended(Box<Last>),
 }
 
-/// A pipeline: the part of a plan between two exchanges, whose partitions run independently.
+/// The last look at a query.
 #[derive(Debug)]
-struct Stage {
-    root: Arc<dyn ExecutionPlan>,
-    partitions: u64,
-    leaves: Vec<Arc<dyn ExecutionPlan>>,
-    /// Rows that the leaves are expected to produce, if their statistics tell.
-    expected_rows: Option<u64>,
+struct Last {
+    progress: Progress,
+    profile: String,
+    stages: Stages,
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "None",
+            Self::Running { .. } => "Running",
+            Self::Elsewhere { .. } => "Elsewhere",
+            Self::Ended(_) => "Ended",
+        })
+    }
 }
 
 impl Meter {
+    pub(super) fn new(tasks: Tasks) -> Self {
+        Self {
+            tasks,
+            rows_produced: AtomicU64::new(0),
+            bytes_produced: AtomicU64::new(0),
+            reads: Arc::default(),
+            logical: OnceLock::new(),
+            source: Mutex::default(),
+        }
+    }
+
     /// Notes the optimized logical plan.
     pub(crate) fn planned(&self, logical: String) {
         // A query is planned once.
@@ -60,23 +84,55 @@ impl Meter {
         *self.source.lock() = Source::Running { plan: Arc::clone(plan), stages: stages(plan), memory };
     }
 
+    /// Begins to watch what a runner computes elsewhere.
+    pub(crate) fn watch_elsewhere(&self, profile: RemoteProfile, memory: Arc<AccountedPool>) {
+        *self.source.lock() = Source::Elsewhere { profile, memory };
+    }
+
     /// Looks once more and lets go of plan and memory.
     pub(super) fn stop(&self, state: QueryState) {
-        let last = Source::Ended(self.progress(state), self.profile().profile);
+        let end = if state == QueryState::Finished { TaskState::Finished } else { TaskState::Cancelled };
+        self.tasks.close(end);
+        let progress = self.progress(state);
+        let last = Last { progress, profile: self.physical(), stages: self.stages_until(Some(end)) };
         // The plan is dropped outside the lock: it may hold much.
-        let _plan = std::mem::replace(&mut *self.source.lock(), last);
+        let _plan = std::mem::replace(&mut *self.source.lock(), Source::Ended(Box::new(last)));
     }
 
     /// The plans, and what the operators of the physical one did so far.
     pub(super) fn profile(&self) -> Profile {
+        Profile { plan: self.logical.get().cloned().unwrap_or_default(), profile: self.physical() }
+    }
+
+    fn physical(&self) -> String {
         let profile = match &*self.source.lock() {
-            Source::None => String::new(),
-            Source::Ended(_, profile) => profile.clone(),
+            Source::None => return String::new(),
+            Source::Ended(last) => return last.profile.clone(),
             Source::Running { plan, .. } => {
-                DisplayableExecutionPlan::with_metrics(plan.as_ref()).indent(true).to_string()
+                return DisplayableExecutionPlan::with_metrics(plan.as_ref()).indent(true).to_string();
             }
+            Source::Elsewhere { profile, .. } => Arc::clone(profile),
         };
-        Profile { plan: self.logical.get().cloned().unwrap_or_default(), profile }
+        // Not ours, so not under our lock.
+        profile()
+    }
+
+    /// Its stages and tasks.
+    pub(super) fn stages(&self) -> Stages {
+        self.stages_until(None)
+    }
+
+    fn stages_until(&self, end: Option<TaskState>) -> Stages {
+        match &*self.source.lock() {
+            Source::Running { stages, .. } => Stages::of_plan(stages, end, self.tasks.max_tasks()),
+            Source::Ended(last) => last.stages.clone(),
+            Source::None | Source::Elsewhere { .. } => self.tasks.now(),
+        }
+    }
+
+    /// Where a runner elsewhere reports.
+    pub(crate) fn tasks(&self) -> &Tasks {
+        &self.tasks
     }
 
     /// Counts a batch that leaves for the client.
@@ -97,12 +153,17 @@ impl Meter {
     pub(super) fn progress(&self, state: QueryState) -> Progress {
         let mut progress = match &*self.source.lock() {
             Source::None => Progress::default(),
-            Source::Ended(last, _) => last.clone(),
+            Source::Ended(last) => last.progress.clone(),
             Source::Running { stages, memory, .. } => running(stages, memory),
+            Source::Elsewhere { memory, .. } => Progress {
+                memory_bytes: memory.used(),
+                memory_peak_bytes: memory.peak(),
+                ..self.tasks.now().progress()
+            },
         };
         progress.rows_produced = self.rows_produced.load(Ordering::Relaxed);
         progress.bytes_produced = self.bytes_produced();
-        progress.bytes_read = self.reads.bytes();
+        progress.bytes_read = progress.bytes_read.max(self.reads.bytes());
         if state == QueryState::Finished {
             progress.stages_done = progress.stages_total;
             progress.partitions_done = progress.partitions_total;
@@ -171,136 +232,6 @@ impl Average {
     fn value(&self) -> Option<f64> {
         (self.weight > 0.0).then(|| self.sum / self.weight)
     }
-}
-
-impl Stage {
-    fn fraction_of_partitions(&self) -> f64 {
-        self.partitions_done() as f64 / self.partitions.max(1) as f64
-    }
-
-    /// How far a stage that reads is; `None` if it does not know how much there is, and no partition is done yet.
-    fn fraction_read(&self) -> Option<f64> {
-        let by_partitions = self.fraction_of_partitions();
-        match self.expected_rows {
-            Some(expected) => Some(by_partitions.max((self.rows_read() as f64 / expected.max(1) as f64).min(1.0))),
-            None => (by_partitions > 0.0).then_some(by_partitions),
-        }
-    }
-
-    /// Partitions whose outermost operator that keeps time has stopped its clock.
-    fn partitions_done(&self) -> u64 {
-        let mut node = Arc::clone(&self.root);
-        loop {
-            if let Some(metrics) = node.metrics() {
-                let ends = metrics.iter().filter(|metric| matches!(metric.value(), MetricValue::EndTimestamp(_)));
-                let mut known = false;
-                let mut done = 0;
-                for end in ends {
-                    known = true;
-                    if let MetricValue::EndTimestamp(time) = end.value() {
-                        done += u64::from(time.value().is_some());
-                    }
-                }
-                if known {
-                    return done.min(self.partitions);
-                }
-            }
-            let children = node.children();
-            match children.as_slice() {
-                [only] if !is_exchange(only.as_ref()) => node = Arc::clone(only),
-                _ => return 0,
-            }
-        }
-    }
-
-    fn rows_read(&self) -> u64 {
-        let rows =
-            |leaf: &Arc<dyn ExecutionPlan>| leaf.metrics().and_then(|metrics| metrics.output_rows()).unwrap_or(0);
-        self.leaves.iter().map(|leaf| rows(leaf) as u64).sum()
-    }
-
-    fn spilled_bytes(&self) -> u64 {
-        let mut total = 0;
-        visit_stage(&self.root, &mut |node| {
-            total += node.metrics().as_ref().and_then(MetricsSet::spilled_bytes).unwrap_or(0) as u64;
-        });
-        total
-    }
-}
-
-/// Cuts a plan at its exchanges; the last stage to end comes first.
-fn stages(plan: &Arc<dyn ExecutionPlan>) -> Vec<Stage> {
-    let mut stages = Vec::new();
-    let mut roots = vec![Arc::clone(plan)];
-    while let Some(root) = roots.pop() {
-        // An exchange at the root only hands on what its input produces.
-        if is_exchange(root.as_ref()) {
-            roots.extend(root.children().into_iter().map(Arc::clone));
-            continue;
-        }
-        let mut leaves = Vec::new();
-        visit_stage(&root, &mut |node| {
-            if node.children().is_empty() {
-                leaves.push(Arc::clone(node));
-            }
-            roots.extend(node.children().into_iter().filter(|child| is_exchange(child.as_ref())).map(Arc::clone));
-        });
-        let partitions = root.output_partitioning().partition_count() as u64;
-        let expected_rows = expected_rows(&leaves);
-        stages.push(Stage { root, partitions, leaves, expected_rows });
-    }
-    stages
-}
-
-fn expected_rows(leaves: &[Arc<dyn ExecutionPlan>]) -> Option<u64> {
-    let mut total = 0;
-    for leaf in leaves {
-        total += match generated_rows(leaf.as_ref()) {
-            Some(rows) => rows,
-            None => match StatisticsContext::new().compute(leaf.as_ref(), &StatisticsArgs::new()).ok()?.num_rows {
-                Precision::Exact(rows) | Precision::Inexact(rows) => rows as u64,
-                Precision::Absent => return None,
-            },
-        };
-    }
-    (!leaves.is_empty()).then_some(total)
-}
-
-/// About as many rows as the node generates, if it is `generate_series` or `range`, which have no statistics.
-fn generated_rows(leaf: &dyn ExecutionPlan) -> Option<u64> {
-    const DAY: i64 = 86_400_000_000_000;
-    let node = leaf.downcast_ref::<LazyMemoryExec>()?;
-    let mut total = 0;
-    for generator in node.generators() {
-        let generator = generator.read();
-        let generator = generator.as_any();
-        let (span, step) = if let Some(series) = generator.downcast_ref::<GenericSeriesState<i64>>() {
-            (i128::from(*series.end()) - i128::from(*series.start()), i128::from(*series.step()))
-        } else if let Some(series) = generator.downcast_ref::<GenericSeriesState<TimestampValue>>() {
-            let step = series.step();
-            let days = 30 * i128::from(step.months) + i128::from(step.days);
-            let span = i128::from(series.end().value()) - i128::from(series.start().value());
-            (span, days * i128::from(DAY) + i128::from(step.nanoseconds))
-        } else {
-            return None;
-        };
-        let steps = span.checked_div(step).filter(|_| span.signum() * step.signum() >= 0);
-        total += steps.map_or(0, |steps| u64::try_from(steps + 1).unwrap_or(u64::MAX));
-    }
-    Some(total)
-}
-
-fn visit_stage(node: &Arc<dyn ExecutionPlan>, visit: &mut dyn FnMut(&Arc<dyn ExecutionPlan>)) {
-    visit(node);
-    for child in node.children() {
-        if !is_exchange(child.as_ref()) {
-            visit_stage(child, visit);
-        }
-    }
-}
-
-fn is_exchange(node: &dyn ExecutionPlan) -> bool {
-    matches!(node.name(), "RepartitionExec" | "CoalescePartitionsExec" | "SortPreservingMergeExec")
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! All queries: those that live, those that ended, and the way to cancel one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,11 +10,15 @@ use tokio::sync::{broadcast, watch};
 
 use super::admission::draining;
 use super::phase::Life;
-use super::{Event, History, HistoryFilter, Profile, Query, QueryHandle, QueryId, QueryInfo, QueryState, Received};
+use super::{
+    Event, History, HistoryFilter, Profile, Query, QueryHandle, QueryId, QueryInfo, QueryState, Received, Stages,
+    TaskInfo, TaskState,
+};
 use crate::auth::Principal;
 use crate::config::LimitsConfig;
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::request::{Parameters, QueryRequest};
+use crate::run::LOCAL_WORKER;
 use crate::session::{Resolved, Session, Statement};
 
 /// Events that a slow reader may lag behind.
@@ -32,6 +36,10 @@ pub struct Queries {
     closed: AtomicBool,
     /// Since the start: finished, failed, cancelled.
     ended: [AtomicU64; 3],
+    /// Tasks since the start: finished, failed, cancelled.
+    tasks_ended: [AtomicU64; 3],
+    /// How often a whole query was begun anew.
+    retries: AtomicU64,
 }
 
 impl Queries {
@@ -44,6 +52,8 @@ impl Queries {
             count: watch::Sender::new(0),
             closed: AtomicBool::new(false),
             ended: Default::default(),
+            tasks_ended: Default::default(),
+            retries: AtomicU64::new(0),
         }
     }
 
@@ -79,7 +89,14 @@ impl Queries {
         let timeout = self.timeout(&request, settings.resolved());
         let sql = self.history.cut(&request.text());
         let owner = (session.principal().name().into(), session.id().into());
-        let handle = Arc::new(QueryHandle::new(id, request, sql, owner, timeout, self.events.clone()));
+        let handle = Arc::new(QueryHandle::new(
+            id,
+            request,
+            sql,
+            owner,
+            timeout,
+            (self.events.clone(), self.history.max_tasks()),
+        ));
         {
             let mut living = self.living.write();
             if living.contains_key(&id) || self.history.is_recent(id) {
@@ -106,9 +123,13 @@ impl Queries {
         handle.meter().stop(state);
         let mut info = handle.info();
         info.state = state;
-        let profile = handle.meter().profile();
+        let (profile, stages) = (handle.profile(), handle.stages());
+        for (total, count) in self.tasks_ended.iter().zip(stages.ended_counts()) {
+            total.fetch_add(count, Ordering::Relaxed);
+        }
+        self.retries.fetch_add(stages.retries.len() as u64, Ordering::Relaxed);
         // History first, so that there is no moment at which the query can not be found.
-        self.history.ended(info, profile);
+        self.history.ended(info, profile, stages);
         {
             let mut living = self.living.write();
             living.remove(&handle.id());
@@ -171,10 +192,39 @@ impl Queries {
     /// The plan of a query, and what its operators did.
     pub async fn profile(&self, principal: &Principal, id: QueryId) -> Result<Profile> {
         if let Some(handle) = self.living(principal, id) {
-            return Ok(handle.meter().profile());
+            return Ok(handle.profile());
         }
         self.get(principal, id).await?;
         Ok(self.history.profile(id).await?.unwrap_or_default())
+    }
+
+    /// The stages and tasks of a query.
+    pub async fn stages(&self, principal: &Principal, id: QueryId) -> Result<Arc<Stages>> {
+        if let Some(handle) = self.living(principal, id) {
+            return Ok(Arc::new(handle.stages()));
+        }
+        self.get(principal, id).await?;
+        Ok(self.history.stages(id).await?.unwrap_or_default())
+    }
+
+    /// The queries that this principal may see with their stages and tasks, newest first: those that live, and those that
+    /// ended and are still in memory.
+    pub fn recent_stages(&self, principal: &Principal) -> Vec<(QueryId, Arc<Stages>)> {
+        let mut found: BTreeMap<QueryId, Arc<Stages>> = self.history.recent_stages(principal).into_iter().collect();
+        found.extend(self.all_living(principal).iter().map(|handle| (handle.id(), Arc::new(handle.stages()))));
+        found.into_iter().rev().collect()
+    }
+
+    /// Tasks that this process computes now, over all queries.
+    pub(crate) fn tasks_running_here(&self) -> u64 {
+        let here = |task: &&TaskInfo| task.state == TaskState::Running && task.worker == LOCAL_WORKER;
+        let running = |handle: &Arc<QueryHandle>| handle.stages().tasks.iter().filter(here).count() as u64;
+        self.handles().iter().map(running).sum()
+    }
+
+    /// Every query that has not ended.
+    pub(crate) fn handles(&self) -> Vec<Arc<QueryHandle>> {
+        self.living.read().values().map(Arc::clone).collect()
     }
 
     /// Cancels the queries of a session.
@@ -202,6 +252,16 @@ impl Queries {
     /// Queries that ended since the start: finished, failed, cancelled.
     pub fn ended_counts(&self) -> [u64; 3] {
         [0, 1, 2].map(|index| self.ended[index].load(Ordering::Relaxed))
+    }
+
+    /// Tasks that ended since the start: finished, failed, cancelled.
+    pub fn tasks_ended(&self) -> [u64; 3] {
+        [0, 1, 2].map(|index| self.tasks_ended[index].load(Ordering::Relaxed))
+    }
+
+    /// How often a whole query was begun anew since the start.
+    pub fn retries(&self) -> u64 {
+        self.retries.load(Ordering::Relaxed)
     }
 
     /// Returns when no query lives.

@@ -11,10 +11,10 @@ use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SessionConfig;
 use parking_lot::Mutex;
 
-use super::pace::paced;
-use super::portion::portioned;
-use super::{AccountedPool, reads};
+use super::environment::prepare;
+use super::{AccountedPool, Work};
 use crate::error::Result;
+use crate::plan::Portable;
 use crate::query::QueryHandle;
 use crate::storage::{FileCommit, counted};
 
@@ -69,9 +69,32 @@ impl Execution {
 
     /// Starts a plan; its progress is the query's from here on.
     pub(crate) fn start(&self, plan: &Arc<dyn ExecutionPlan>) -> Result<SendableRecordBatchStream> {
-        let plan = reads::through(paced(portioned(Arc::clone(plan))?)?, self.context.runtime_env().as_ref())?;
+        let plan = prepare(Arc::clone(plan), self.context.runtime_env().as_ref())?;
         self.handle.meter().watch(&plan, Arc::clone(&self.pool));
         Ok(execute_stream(plan, Arc::clone(&self.context))?)
+    }
+
+    /// The memory of the query.
+    pub(crate) fn pool(&self) -> Arc<AccountedPool> {
+        Arc::clone(&self.pool)
+    }
+
+    /// What a runner has to know to compute the plan elsewhere.
+    pub(crate) fn work(&self, portable: Portable) -> Work {
+        let handle = &self.handle;
+        Work {
+            id: handle.id(),
+            session_id: handle.session_id().to_owned(),
+            principal: handle.principal().to_owned(),
+            logical: portable.logical,
+            plan: portable.plan,
+            state: portable.state,
+            deadline: handle.deadline(),
+            cancel: handle.token().clone(),
+            read_only: true,
+            tasks: handle.meter().tasks().clone(),
+            memory: Arc::clone(&self.pool) as Arc<dyn MemoryPool>,
+        }
     }
 
     /// Makes everything that was written visible.

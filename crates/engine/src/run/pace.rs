@@ -68,7 +68,7 @@ fn multiplies(node: &dyn ExecutionPlan) -> bool {
 
 /// Hands on the rows of its input, with pauses.
 #[derive(Debug)]
-struct PacedExec {
+pub(super) struct PacedExec {
     input: Arc<dyn ExecutionPlan>,
     properties: Arc<PlanProperties>,
     /// Whether batches are cut by the time that the next operator takes over them.
@@ -76,9 +76,14 @@ struct PacedExec {
 }
 
 impl PacedExec {
-    fn new(input: Arc<dyn ExecutionPlan>, slices: bool) -> Self {
+    pub(super) fn new(input: Arc<dyn ExecutionPlan>, slices: bool) -> Self {
         let properties = Arc::clone(input.properties());
         Self { input, properties, slices }
+    }
+
+    /// Whether it cuts batches.
+    pub(super) fn slices(&self) -> bool {
+        self.slices
     }
 }
 

@@ -1,36 +1,94 @@
-//! Who runs a query: one trait, so that a cluster can stand beside this process.
+//! The seam for a runner that computes plans elsewhere than in this process.
+//!
+//! A runner only computes. The life of the query stays with the engine: its permit, its deadline, how it is cancelled, the limits
+//! of its result, the schema on the wire, the cache and history.
 
-use std::fmt::Debug;
+use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
+use arrow::array::RecordBatch;
+use datafusion::execution::memory_pool::MemoryPool;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::ExecutionPlan;
 use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use tokio_util::sync::CancellationToken;
 
+use super::WorkerInfo;
 use crate::error::Result;
-use crate::query::{Admitted, Query};
-use crate::stream::QueryStream;
+use crate::query::{QueryId, Tasks};
 
-/// Runs admitted queries.
-pub trait Runner: Debug + Send + Sync {
-    /// The name, as history tells it.
+/// Computes plans elsewhere.
+pub trait Runner: fmt::Debug + Send + Sync {
+    /// The name, as history tells it: `cluster`.
     fn name(&self) -> &'static str;
 
-    /// Starts the query. From here on the stream owns it.
-    fn run(&self, query: Query<Admitted>) -> BoxFuture<'_, Result<QueryStream>>;
+    /// Whether this plan can go there whole; otherwise the reason, as EXPLAIN and the profile tell it: a lowercase fragment.
+    /// Cheap, and without IO.
+    ///
+    /// # Errors
+    /// The reason.
+    fn accepts(&self, plan: &Arc<dyn ExecutionPlan>) -> Result<(), String>;
+
+    /// The distributed plan as EXPLAIN shows it: stages, partitions, exchanges. Nothing runs.
+    fn explain(&self, work: Work) -> BoxFuture<'_, Result<String>>;
+
+    /// Computes it. Dropping the future, or the stream in [`Computed`], ends it everywhere.
+    fn run(&self, work: Work) -> BoxFuture<'_, Result<Computed>>;
+
+    /// Every worker that is known, lost ones for a while too.
+    fn workers(&self) -> Vec<WorkerInfo>;
+
+    /// Lets the worker finish its tasks, and gives it no more.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound) for an id that no worker has.
+    fn drain(&self, worker: &str) -> Result<()>;
+
+    /// Slots of the workers that take tasks, free or not.
+    fn slots(&self) -> u64;
 }
 
-/// All runners of this server, and the choice between them.
+/// What there is to compute.
 #[derive(Debug)]
-pub(crate) struct Runners {
-    local: Arc<dyn Runner>,
+pub struct Work {
+    /// The query that it belongs to.
+    pub id: QueryId,
+    /// The session that the query runs in.
+    pub session_id: String,
+    /// The name of the principal who asked.
+    pub principal: String,
+    /// The optimized logical plan.
+    pub logical: LogicalPlan,
+    /// The plan as the local runner would run it.
+    pub plan: Arc<dyn ExecutionPlan>,
+    /// What the statement was planned with: its settings, its functions, its view of the catalogs.
+    pub state: SessionState,
+    /// When the query must have ended. The engine drops the work then.
+    pub deadline: Option<Instant>,
+    /// Cancelled when the query ends early. The engine drops the work then.
+    pub cancel: CancellationToken,
+    /// Whether it only reads, so that it may be begun anew.
+    pub read_only: bool,
+    /// Where the runner reports stages and tasks.
+    pub tasks: Tasks,
+    /// What the runner holds of the query in this process is accounted here. The query's permit returns when the last handle is
+    /// dropped.
+    pub memory: Arc<dyn MemoryPool>,
 }
 
-impl Runners {
-    pub(crate) fn new(local: Arc<dyn Runner>) -> Self {
-        Self { local }
-    }
+/// What is computed.
+pub struct Computed {
+    /// The rows, in order if the plan's are. The schema is the plan's.
+    pub batches: BoxStream<'static, Result<RecordBatch>>,
+    /// The plan annotated with the metrics gathered from the workers so far, as text.
+    pub profile: Arc<dyn Fn() -> String + Send + Sync>,
+}
 
-    /// The runner for this query: in this process, as long as there is no other.
-    pub(crate) fn choose(&self, _query: &Query<Admitted>) -> &dyn Runner {
-        self.local.as_ref()
+impl fmt::Debug for Computed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Computed").finish_non_exhaustive()
     }
 }

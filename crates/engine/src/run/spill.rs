@@ -7,9 +7,9 @@ use datafusion::execution::disk_manager::{DiskManager, DiskManagerBuilder, DiskM
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
+use super::Abort;
 use crate::config::SpillConfig;
 use crate::error::{Error, ErrorKind, Result, Subject};
-use crate::query::QueryHandle;
 use crate::units::ByteSize;
 
 /// The server's spill space.
@@ -18,7 +18,14 @@ pub(crate) struct SpillArea {
     directories: Vec<PathBuf>,
     max_bytes: u64,
     max_bytes_per_query: u64,
-    users: Mutex<Vec<(Weak<DiskManager>, Weak<QueryHandle>)>>,
+    users: Mutex<Vec<User>>,
+}
+
+/// A query with spill space.
+#[derive(Debug)]
+struct User {
+    space: Weak<DiskManager>,
+    owner: Weak<dyn Abort>,
 }
 
 impl SpillArea {
@@ -42,16 +49,16 @@ impl SpillArea {
         })
     }
 
-    /// Spill space for one query; its files are gone when the last handle is dropped.
-    pub(crate) fn for_query(&self, handle: &Arc<QueryHandle>) -> Result<Arc<DiskManager>> {
+    /// Spill space for one query; its files are gone when the last handle is dropped. The owner is told if it must end.
+    pub(crate) fn for_query(&self, owner: Weak<dyn Abort>) -> Result<Arc<DiskManager>> {
         let manager = DiskManagerBuilder::default()
             .with_mode(DiskManagerMode::Directories(self.directories.clone()))
             .with_max_temp_directory_size(self.max_bytes_per_query.min(self.max_bytes))
             .build()?;
         let manager = Arc::new(manager);
         let mut users = self.users.lock();
-        users.retain(|(manager, _)| manager.strong_count() > 0);
-        users.push((Arc::downgrade(&manager), Arc::downgrade(handle)));
+        users.retain(|user| user.space.strong_count() > 0);
+        users.push(User { space: Arc::downgrade(&manager), owner });
         Ok(manager)
     }
 
@@ -62,27 +69,22 @@ impl SpillArea {
 
     /// Bytes that all queries together have on disk now.
     pub(crate) fn used(&self) -> u64 {
-        self.users
-            .lock()
-            .iter()
-            .filter_map(|(manager, _)| manager.upgrade())
-            .map(|manager| manager.used_disk_space())
-            .sum()
+        self.users.lock().iter().filter_map(|user| user.space.upgrade()).map(|manager| manager.used_disk_space()).sum()
     }
 
     /// Ends the query that spilled most while all together are over the quota.
     pub(crate) fn enforce(&self) {
         let users = self.users.lock();
-        let living = users.iter().filter_map(|(manager, handle)| Some((manager.upgrade()?, handle.upgrade()?)));
-        let mut sizes: Vec<(u64, Arc<QueryHandle>)> =
-            living.map(|(manager, handle)| (manager.used_disk_space(), handle)).collect();
+        let living = users.iter().filter_map(|user| Some((user.space.upgrade()?, user.owner.upgrade()?)));
+        let mut sizes: Vec<(u64, Arc<dyn Abort>)> =
+            living.map(|(space, owner)| (space.used_disk_space(), owner)).collect();
         let total: u64 = sizes.iter().map(|(bytes, _)| bytes).sum();
         if total <= self.max_bytes {
             return;
         }
         sizes.sort_by_key(|(bytes, _)| *bytes);
-        if let Some((bytes, handle)) = sizes.pop() {
-            handle.abort(
+        if let Some((bytes, owner)) = sizes.pop() {
+            owner.abort(
                 Error::new(
                     ErrorKind::Resources,
                     format!(

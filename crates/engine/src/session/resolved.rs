@@ -14,6 +14,17 @@ pub(crate) enum Priority {
     High = 9,
 }
 
+/// Where queries of a session run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RunnerChoice {
+    /// In the cluster if they scan much and can go there, else locally.
+    Auto,
+    /// In this process.
+    Local,
+    /// In the cluster, or not at all.
+    Cluster,
+}
+
 /// What a session's settings come to.
 #[derive(Debug, Clone)]
 pub(crate) struct Resolved {
@@ -24,6 +35,9 @@ pub(crate) struct Resolved {
     pub(crate) memory_limit: Option<Share>,
     pub(crate) row_limit: Option<u64>,
     pub(crate) priority: Priority,
+    pub(crate) runner: RunnerChoice,
+    /// Bytes that a query must scan more than to run in the cluster by itself.
+    pub(crate) cluster_threshold: u64,
     pub(crate) read_only: bool,
     pub(crate) wire_views: bool,
     pub(crate) result_cache: bool,
@@ -43,6 +57,8 @@ impl Resolved {
             memory_limit: None,
             row_limit: None,
             priority: Priority::Normal,
+            runner: RunnerChoice::Auto,
+            cluster_threshold: 0,
             read_only: false,
             wire_views: false,
             result_cache: false,

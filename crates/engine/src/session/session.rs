@@ -62,9 +62,9 @@ impl Session {
     pub(crate) async fn run(&self, query: Query<Received>) -> Result<QueryStream> {
         let query = query.plan().await?;
         let query = query.authorize(&self.principal)?;
-        let query = query.recall(self.engine.cache()).admit(self.engine.admission()).await?;
-        let runner = self.engine.runners().choose(&query);
-        query.run(runner).await
+        let query = query.recall(self.engine.cache()).route(self.engine.runners())?;
+        let query = query.admit(self.engine.admission()).await?;
+        query.run(self.engine.runners())
     }
 
     /// Plans one statement without running it: what it would answer, touch and need.

@@ -17,6 +17,7 @@ use crate::plan::suggest::closest;
 mod application_name;
 mod batch_size;
 mod catalog;
+mod cluster_threshold;
 mod engine_option;
 mod ipc_compression;
 mod memory_limit;
@@ -25,6 +26,7 @@ mod read_only;
 mod result_cache;
 mod result_partitions;
 mod row_limit;
+mod runner;
 mod schema;
 mod statement_timeout;
 mod target_partitions;
@@ -50,10 +52,11 @@ impl fmt::Debug for Setting {
     }
 }
 
-static SETTINGS: [&Setting; 15] = [
+static SETTINGS: [&Setting; 17] = [
     &application_name::SETTING,
     &batch_size::SETTING,
     &catalog::SETTING,
+    &cluster_threshold::SETTING,
     &ipc_compression::SETTING,
     &memory_limit::SETTING,
     &priority::SETTING,
@@ -61,6 +64,7 @@ static SETTINGS: [&Setting; 15] = [
     &result_cache::SETTING,
     &result_partitions::SETTING,
     &row_limit::SETTING,
+    &runner::SETTING,
     &schema::SETTING,
     &statement_timeout::SETTING,
     &target_partitions::SETTING,
@@ -69,8 +73,16 @@ static SETTINGS: [&Setting; 15] = [
 ];
 
 /// Settings that say how a statement runs, and never what it answers.
-const NOT_OF_RESULTS: [&str; 6] =
-    ["application_name", "memory_limit", "priority", "read_only", "result_cache", "statement_timeout"];
+const NOT_OF_RESULTS: [&str; 8] = [
+    "application_name",
+    "cluster_threshold",
+    "memory_limit",
+    "priority",
+    "read_only",
+    "result_cache",
+    "runner",
+    "statement_timeout",
+];
 
 /// The values of one session: the server's defaults, and what the session changed.
 #[derive(Debug, Clone)]

@@ -45,8 +45,10 @@ pub(crate) struct QueryStatus {
     error: Option<QueryError>,
     /// The kept result of an asynchronous query; absent once it is deleted or has expired.
     result: Option<KeptResult>,
-    /// What ran it.
+    /// What ran it: `local` or `cluster`.
     runner: Option<String>,
+    /// Why it ran locally, if there is a cluster.
+    runner_reason: Option<String>,
     /// Where the answer came from: `hit`, `miss`, `stale` or `bypass`; absent for statements that answer no question.
     cache: Option<String>,
     links: QueryLinks,
@@ -142,6 +144,8 @@ pub(crate) struct QueryLinks {
     plan: String,
     /// The plan with what its operators did.
     profile: String,
+    /// Its stages and their tasks.
+    stages: String,
     /// What happened to it.
     logs: String,
 }
@@ -160,6 +164,81 @@ pub(crate) struct ProfileText {
     plan: String,
     /// The physical plan annotated with its metrics, as text.
     profile: String,
+}
+
+/// Stages and tasks of a query.
+#[derive(ToSchema)]
+pub(crate) struct QueryStages {
+    /// Stages, by attempt and number.
+    stages: Vec<Stage>,
+    /// Tasks, by attempt, stage and partition.
+    tasks: Vec<Task>,
+    /// Tasks that are counted in their stages only, because there are too many.
+    tasks_omitted: u64,
+    /// Why the whole query was begun anew, each time that it was.
+    retries: Vec<String>,
+}
+
+/// The part of a plan between two exchanges.
+#[derive(ToSchema)]
+pub(crate) struct Stage {
+    /// Its number within the attempt.
+    stage_id: u64,
+    /// Which attempt to run the whole query it belongs to, from 1.
+    attempt: u32,
+    /// `pending`, `running`, `finished`, `failed` or `cancelled`.
+    state: String,
+    /// How many tasks it is cut into.
+    partitions: u64,
+    /// Tasks that have finished.
+    tasks_done: u64,
+    /// Rows that its tasks produced.
+    rows: u64,
+    /// Bytes that its tasks produced.
+    bytes: u64,
+    /// Bytes that its tasks wrote to spill files.
+    spilled_bytes: u64,
+    /// Rows that its scans read.
+    rows_read: u64,
+    /// Bytes that its scans read from storage.
+    bytes_read: u64,
+    /// When it began.
+    started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    ended_at: Option<DateTime<Utc>>,
+    /// Its operators, as text.
+    plan: String,
+}
+
+/// One partition of a stage, computed at one place.
+#[derive(ToSchema)]
+pub(crate) struct Task {
+    /// Its stage.
+    stage_id: u64,
+    /// The partition of the stage that it computes.
+    partition: u64,
+    /// Which attempt to run the whole query it belongs to, from 1.
+    attempt: u32,
+    /// The id of the worker that computes it; `local` is the server itself, and it is empty as long as there is none.
+    worker: String,
+    /// `pending`, `running`, `finished`, `failed` or `cancelled`.
+    state: String,
+    /// Rows that it produced.
+    rows: u64,
+    /// Bytes that it produced.
+    bytes: u64,
+    /// Bytes that it wrote to spill files.
+    spilled_bytes: u64,
+    /// Rows that its scans read.
+    rows_read: u64,
+    /// Bytes that its scans read from storage.
+    bytes_read: u64,
+    /// When it began.
+    started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    ended_at: Option<DateTime<Utc>>,
+    /// Why it failed.
+    error: Option<String>,
 }
 
 /// A page of queries.
@@ -315,8 +394,45 @@ pub(crate) struct Node {
     state: String,
     /// Threads that run queries.
     cpu_threads: u64,
+    /// Tasks that it computes at once.
+    slots: u64,
+    /// Slots without a task.
+    slots_free: u64,
+    /// Tasks that it computes now.
+    tasks_running: u64,
     /// Memory that its queries may use, in bytes.
     memory_limit_bytes: u64,
-    /// When it started.
+    /// Memory that its queries use.
+    memory_used_bytes: u64,
+    /// Disk that its queries may use, in bytes.
+    disk_limit_bytes: u64,
+    /// Disk that its queries use.
+    disk_used_bytes: u64,
+    /// When it started or, for a worker, joined.
     started_at: DateTime<Utc>,
+    /// When it was last heard of.
+    last_seen: DateTime<Utc>,
+}
+
+/// How many slots the work at hand asks for; with a cluster, the work and the slots of the cluster.
+#[derive(ToSchema)]
+pub(crate) struct SlotDemand {
+    /// Slots with which the work would be over within the target time; 0 without work.
+    desired_slots: u64,
+    /// Slots of the workers that take tasks.
+    slots: u64,
+    /// Slots of these without a task.
+    slots_free: u64,
+    /// Queries that run.
+    queries_running: u64,
+    /// Queries that wait for a permit.
+    queries_queued: u64,
+    /// Tasks that compute now.
+    tasks_running: u64,
+    /// Tasks of running queries that wait for a slot or for their inputs.
+    tasks_pending: u64,
+    /// The work that is left, in seconds of one slot.
+    backlog_seconds: f64,
+    /// The time in which it should be over, in seconds.
+    target_seconds: f64,
 }

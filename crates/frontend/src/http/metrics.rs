@@ -9,11 +9,12 @@ use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::Response;
 use parking_lot::Mutex;
-use tidemill_engine::EngineStatus;
+use tidemill_engine::{Engine, EngineStatus};
 
 use super::door::Door;
 
 mod cache;
+mod cluster;
 
 /// The media type of the text exposition.
 pub(crate) const TEXT_EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -59,10 +60,13 @@ impl Metrics {
     }
 
     /// Everything in Prometheus' text format.
-    pub(crate) fn render(&self, status: &EngineStatus) -> String {
+    pub(crate) fn render(&self, engine: &Engine) -> String {
+        let status = engine.status();
         let mut page = Page(String::with_capacity(8192));
-        page.engine(status);
+        page.engine(&status);
         page.cache(&status.cache);
+        page.cluster(&engine.workers(), &engine.autoscale());
+        page.tasks(&status);
         let requests = self.0.lock();
         page.head("tidemill_http_requests_total", "counter", "HTTP requests answered, by method, route and status.");
         for ((method, route, status), count) in &requests.totals {

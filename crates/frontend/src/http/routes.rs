@@ -14,6 +14,7 @@ pub(super) mod catalogs;
 mod configuration;
 mod explain;
 mod health;
+mod nodes;
 pub(super) mod openapi;
 pub(super) mod queries;
 mod query;
@@ -47,6 +48,7 @@ fn described() -> (Router<Door>, OpenApi) {
         .routes(routes!(queries::plan))
         .routes(routes!(queries::profile))
         .routes(routes!(queries::logs::get))
+        .routes(routes!(queries::stages))
         .routes(routes!(sessions::open, sessions::list))
         .routes(routes!(sessions::get, sessions::change, sessions::close))
         .routes(routes!(sessions::heartbeat))
@@ -61,7 +63,9 @@ fn described() -> (Router<Door>, OpenApi) {
         .routes(routes!(configuration::list))
         .routes(routes!(configuration::get, configuration::change))
         .routes(routes!(server::functions))
-        .routes(routes!(server::nodes))
+        .routes(routes!(nodes::list))
+        .routes(routes!(nodes::drain))
+        .routes(routes!(nodes::autoscale))
         .routes(routes!(server::me))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))

@@ -16,7 +16,7 @@ use crate::{config, demo, telemetry};
 /// Run the server.
 ///
 /// Prints `listening door=http address=HOST:PORT` when it accepts connections, and a second line `door=metrics` if
-/// metrics.listen is set. SIGTERM and Ctrl-C stop it: it refuses new
+/// metrics.listen is set, and `door=scheduler` with --cluster. SIGTERM and Ctrl-C stop it: it refuses new
 /// queries, waits for running ones up to server.drain_timeout, cancels the rest and exits with 0; a second Ctrl-C does not
 /// wait. SIGHUP reads the TLS files again.
 #[derive(Debug, Args)]
@@ -31,6 +31,12 @@ pub struct ServeArgs {
     /// Make the demo data (TPC-H at scale 0.1, and a time series) and serve it as catalog `demo`
     #[arg(long)]
     demo: bool,
+    /// Coordinate workers (cluster.enabled), which `tidemill worker` starts
+    #[arg(long)]
+    cluster: bool,
+    /// Where workers find this server (cluster.listen); port 0 takes any free port
+    #[arg(long, value_name = "HOST:PORT", requires = "cluster")]
+    scheduler: Option<String>,
 }
 
 /// Runs the server until it is told to stop.
@@ -41,6 +47,12 @@ pub async fn run(arguments: ServeArgs) -> ExitCode {
     }
     if arguments.demo {
         sources = sources.flag("--demo", "server.demo", "true");
+    }
+    if arguments.cluster {
+        sources = sources.flag("--cluster", "cluster.enabled", "true");
+    }
+    if let Some(scheduler) = &arguments.scheduler {
+        sources = sources.flag("--scheduler", "cluster.listen", scheduler);
     }
     let config = match config::load(&sources) {
         Ok(config) => config,
@@ -60,7 +72,7 @@ pub async fn run(arguments: ServeArgs) -> ExitCode {
 }
 
 /// Whether another configuration would have done, on the same machine.
-fn is_about_configuration(error: &anyhow::Error) -> bool {
+pub(super) fn is_about_configuration(error: &anyhow::Error) -> bool {
     let refused = |error: &Error| matches!(error.kind(), ErrorKind::Invalid | ErrorKind::NotFound);
     error.is::<config::Problems>() || error.downcast_ref().is_some_and(refused)
 }
@@ -69,10 +81,10 @@ async fn serve(config: config::Config) -> Result<()> {
     telemetry::start(&config.server.log)?;
     let with_demo = config.server.demo;
     let shutdown = CancellationToken::new();
-    stop_on_signal(shutdown.clone())?;
+    stop_on_signal(shutdown.clone(), "stopping: no new queries are accepted")?;
     let with_flight_sql = config.flight_sql.enabled;
     let app = App::build(config).await?;
-    let (address, metrics) = (app.address()?, app.metrics_address()?);
+    let (address, metrics, scheduler) = (app.address()?, app.metrics_address()?, app.scheduler_address());
     let mut out = std::io::stdout().lock();
     // A parent that does not read our output is no reason to stop.
     let _ = writeln!(out, "listening door=http address={address}");
@@ -81,6 +93,9 @@ async fn serve(config: config::Config) -> Result<()> {
     }
     if let Some(address) = metrics {
         let _ = writeln!(out, "listening door=metrics address={address}");
+    }
+    if let Some(address) = scheduler {
+        let _ = writeln!(out, "listening door=scheduler address={address}");
     }
     if with_demo {
         let program = std::env::args().next().unwrap_or_else(|| "tidemill".to_owned());
@@ -91,7 +106,8 @@ async fn serve(config: config::Config) -> Result<()> {
     app.run(shutdown).await
 }
 
-fn stop_on_signal(shutdown: CancellationToken) -> Result<()> {
+/// Cancels `shutdown` at the first signal to stop; a second Ctrl-C ends the process at once.
+pub(super) fn stop_on_signal(shutdown: CancellationToken, saying: &'static str) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::spawn(async move {
@@ -99,7 +115,7 @@ fn stop_on_signal(shutdown: CancellationToken) -> Result<()> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        tracing::info!("stopping: no new queries are accepted");
+        tracing::info!("{saying}");
         shutdown.cancel();
         // A second Ctrl-C means: now.
         interrupt.recv().await;
@@ -108,7 +124,7 @@ fn stop_on_signal(shutdown: CancellationToken) -> Result<()> {
     Ok(())
 }
 
-fn report(text: &str) {
+pub(super) fn report(text: &str) {
     // Without standard error there is nobody to tell.
     let _ = writeln!(std::io::stderr(), "{text}");
 }

@@ -17,11 +17,14 @@ use crate::telemetry;
 type Put = fn(&mut Config, Value) -> Result<(), DecodeError>;
 
 /// The keys that a running server takes up anew.
-const CHANGEABLE: [(&str, Put); 13] = [
+const CHANGEABLE: [(&str, Put); 14] = [
     ("server.log.level", |config, value| set_log_level(config, value)),
     ("admission.max_running", |config, value| put(&mut config.engine.admission.max_running, value)),
     ("admission.max_running_per_principal", |config, value| {
         put(&mut config.engine.admission.max_running_per_principal, value)
+    }),
+    ("admission.max_running_in_cluster", |config, value| {
+        put(&mut config.engine.admission.max_running_in_cluster, value)
     }),
     ("admission.max_queued", |config, value| put(&mut config.engine.admission.max_queued, value)),
     ("admission.queue_timeout", |config, value| put(&mut config.engine.admission.queue_timeout, value)),

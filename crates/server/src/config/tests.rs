@@ -136,7 +136,7 @@ fn a_file_that_is_not_toml_names_its_line() {
 fn a_key_of_the_right_name_in_the_wrong_section_is_found() {
     let found = problems("max_body_bytes = 5\n[server]\nlisten = \"127.0.0.1:1\"\n");
     assert!(found.iter().any(|line| line.contains("did you mean 'http.max_body_bytes'")), "{found:?}");
-    assert!(found.iter().any(|line| line.contains("did you mean 'http.listen'")), "{found:?}");
+    assert!(found.iter().any(|line| line.contains("did you mean") && line.contains("'http.listen'")), "{found:?}");
     let unknown = load(&sources(&[("TIDEMILL__HTTP__LISTN", "x")])).unwrap_err().to_string();
     assert_eq!(unknown, "environment TIDEMILL__HTTP__LISTN: http.listn: unknown key; did you mean 'http.listen'?");
 }
@@ -215,6 +215,21 @@ fn an_open_door_without_authentication_is_refused() {
 }
 
 #[test]
+fn a_cluster_without_a_token_stays_on_its_machine() {
+    let open =
+        |key: &str| load(&sources(&[("TIDEMILL__CLUSTER__ENABLED", "true")]).flag("--set", key, "0.0.0.0:50050"));
+    for key in ["cluster.listen", "worker.listen"] {
+        let found = open(key).unwrap_err().to_string();
+        assert!(found.contains(key) && found.contains("cluster.join_token"), "{found}");
+    }
+    let with_token = sources(&[("TIDEMILL__CLUSTER__ENABLED", "true"), ("TIDEMILL__CLUSTER__JOIN_TOKEN", "hush")]);
+    let with_token = with_token.flag("--set", "cluster.listen", "0.0.0.0:0").flag("--set", "worker.listen", "[::]:0");
+    let config = load(&with_token).unwrap();
+    assert_eq!(config.worker.transport(&config.cluster).join_token, config.cluster.join_token);
+    assert!(!format!("{config:?}").contains("hush"));
+}
+
+#[test]
 fn every_file_of_the_config_folder_is_read_without_a_problem() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config");
     let hash = tidemill_engine::auth::hash_password(&tidemill_engine::auth::Secret::new("pw")).unwrap();
@@ -223,6 +238,7 @@ fn every_file_of_the_config_folder_is_read_without_a_problem() {
         ("TIDEMILL_ADMIN_HASH", hash.expose()),
         ("TIDEMILL_ANALYST_HASH", hash.expose()),
         ("TIDEMILL_LOADER_TOKEN_HASH", &token),
+        ("TIDEMILL_JOIN_TOKEN", "0123456789abcdef"),
     ];
     let mut seen = 0;
     for file in std::fs::read_dir(folder).unwrap() {
@@ -241,7 +257,7 @@ fn each_key_of_the_manual_says_what_it_means_and_accepts() {
     for entry in &reference.entries {
         assert!(entry.doc.ends_with('.') && !entry.accepts.is_empty(), "{} is not documented", entry.key);
         let name = entry.key.name();
-        let sounds_secret = ["password_hash", "secret", "token_hash", "session_token", "access_key_id"]
+        let sounds_secret = ["password_hash", "secret", "token_hash", "session_token", "access_key_id", "join_token"]
             .iter()
             .any(|word| name.contains(word));
         assert_eq!(entry.is_secret(), sounds_secret, "{} should accept 'a secret'", entry.key);

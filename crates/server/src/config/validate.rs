@@ -1,5 +1,6 @@
 //! Rules that concern several keys, or that a type cannot hold.
 
+use tidemill_cluster::transport;
 use tidemill_engine::Error;
 use tidemill_engine::auth::{AuthMode, Authenticator};
 use tidemill_frontend::config::{check_bind, check_metrics_bind};
@@ -26,6 +27,17 @@ pub(crate) fn validate(config: &Config, effective: &Effective, problems: &mut Pr
         && let Err(error) = check_metrics_bind(address, is_authenticated, public)
     {
         report("metrics.listen", with_hint(&error));
+    }
+    let token = |config: &transport::TransportConfig| config.join_token.is_some();
+    let has_token = token(&config.cluster.transport());
+    if config.cluster.enabled
+        && let Err(error) = transport::check_bind(config.cluster.listen, has_token, "cluster.listen")
+    {
+        report("cluster.listen", with_hint(&error));
+    }
+    let has_token = token(&config.worker.transport(&config.cluster));
+    if let Err(error) = transport::check_bind(config.worker.listen, has_token, "worker.listen") {
+        report("worker.listen", with_hint(&error));
     }
     if let Err(error) = config.http.check() {
         report("http", with_hint(&error));

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use super::{HistoryFilter, Profile, store};
 use crate::error::{Error, Result};
-use crate::query::{QueryId, QueryInfo};
+use crate::query::{QueryId, QueryInfo, Stages};
 
 /// Reads beside the writer without waiting for it: each sees the database as it was when it began.
 #[derive(Debug)]
@@ -27,6 +27,10 @@ impl Reader {
 
     pub(super) async fn profile(&self, id: QueryId) -> Result<Option<Profile>> {
         self.read(move |connection| store::profile(connection, id)).await
+    }
+
+    pub(super) async fn stages(&self, id: QueryId) -> Result<Option<Stages>> {
+        self.read(move |connection| store::stages(connection, id)).await
     }
 
     pub(super) async fn list(&self, filter: HistoryFilter) -> Result<Vec<QueryInfo>> {

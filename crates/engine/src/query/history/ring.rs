@@ -38,6 +38,11 @@ impl Ring {
         self.entries.get(&id)
     }
 
+    /// All of them, oldest first.
+    pub(super) fn entries(&self) -> impl DoubleEndedIterator<Item = &Arc<Entry>> {
+        self.entries.values()
+    }
+
     /// Newest first.
     pub(super) fn list(&self, filter: &HistoryFilter) -> Vec<QueryInfo> {
         let end = filter.before.map_or(Bound::Unbounded, Bound::Excluded);

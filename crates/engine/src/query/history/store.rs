@@ -6,17 +6,19 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, params, params_from_iter};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::{Entry, HistoryFilter, Profile};
 use crate::data_dir;
 use crate::error::{Error, ErrorKind, Result, Subject};
-use crate::query::{ErrorInfo, QueryId, QueryInfo, QueryState};
+use crate::query::{ErrorInfo, QueryId, QueryInfo, QueryState, Stages};
 
 /// The version of the tables and of the JSON in them. A field of [`QueryInfo`] that older rows lack and that is neither
 /// optional nor defaulted needs a new one, and a step in [`migrate`].
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
-/// Ids are UUIDv7 as 16 bytes, so that their order is that of arrival. The two long texts come last: a listing that does
+/// Ids are UUIDv7 as 16 bytes, so that their order is that of arrival. The long texts come last: a listing that does
 /// not ask for them never reads their pages.
 const TABLES: &str = "
     CREATE TABLE query (
@@ -32,6 +34,9 @@ const TABLES: &str = "
     CREATE INDEX query_principal ON query (principal, id);
     CREATE INDEX query_submitted_at ON query (submitted_at);
 ";
+
+/// The second version: stages and tasks as JSON, empty for queries that ended before.
+const STAGES: &str = "ALTER TABLE query ADD COLUMN stages TEXT NOT NULL DEFAULT ''";
 
 /// The write-ahead log is cut to this when it was folded into the database, in bytes.
 const MAX_LOG_BYTES: i64 = 16 << 20;
@@ -114,6 +119,9 @@ fn migrate(transaction: &Transaction<'_>, from: i64) -> rusqlite::Result<()> {
     if from < 1 {
         transaction.execute_batch(TABLES)?;
     }
+    if from < 2 {
+        transaction.execute_batch(STAGES)?;
+    }
     transaction.pragma_update(None, "user_version", VERSION)
 }
 
@@ -123,7 +131,7 @@ fn mark_interrupted(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     let left: Vec<(Value, String)> =
         select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<_>>()?;
     for (id, json) in left {
-        if let Some(mut info) = parse(&json) {
+        if let Some(mut info) = parse::<QueryInfo>(&json) {
             info.state = QueryState::Failed;
             info.error = Some(ErrorInfo::interrupted());
             info.queue_position = None;
@@ -139,20 +147,21 @@ fn mark_interrupted(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
 
 /// Stores a query that has arrived.
 pub(super) fn insert_started(transaction: &Transaction<'_>, info: &QueryInfo) -> rusqlite::Result<()> {
-    upsert(transaction, info, "", "")
+    upsert(transaction, info, &Profile::default(), "")
 }
 
 /// Stores a query that has ended, in place of its row as it arrived.
 pub(super) fn insert_ended(transaction: &Transaction<'_>, entry: &Entry) -> rusqlite::Result<()> {
-    upsert(transaction, &entry.info, &entry.profile.plan, &entry.profile.profile)
+    upsert(transaction, &entry.info, &entry.profile, &render(entry.stages.as_ref())?)
 }
 
-fn upsert(transaction: &Transaction<'_>, info: &QueryInfo, plan: &str, profile: &str) -> rusqlite::Result<()> {
+fn upsert(transaction: &Transaction<'_>, info: &QueryInfo, profile: &Profile, stages: &str) -> rusqlite::Result<()> {
     let mut statement = transaction.prepare_cached(
-        "INSERT INTO query (id, state, principal, submitted_at, info, plan, profile)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+        "INSERT INTO query (id, state, principal, submitted_at, info, plan, profile, stages)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
          ON CONFLICT (id) DO UPDATE SET state = excluded.state, principal = excluded.principal,
-             submitted_at = excluded.submitted_at, info = excluded.info, plan = excluded.plan, profile = excluded.profile",
+             submitted_at = excluded.submitted_at, info = excluded.info, plan = excluded.plan, profile = excluded.profile,
+             stages = excluded.stages",
     )?;
     statement.execute(params![
         info.id.as_uuid().as_bytes().as_slice(),
@@ -160,8 +169,9 @@ fn upsert(transaction: &Transaction<'_>, info: &QueryInfo, plan: &str, profile: 
         info.principal,
         info.timings.submitted_at.timestamp_millis(),
         render(info)?,
-        plan,
-        profile
+        profile.plan,
+        profile.profile,
+        stages
     ])?;
     Ok(())
 }
@@ -210,6 +220,15 @@ pub(super) fn profile(connection: &Connection, id: QueryId) -> rusqlite::Result<
     statement
         .query_row([id.as_uuid().as_bytes().as_slice()], |row| Ok(Profile { plan: row.get(0)?, profile: row.get(1)? }))
         .optional()
+}
+
+/// The stages of the ended query of this id.
+pub(super) fn stages(connection: &Connection, id: QueryId) -> rusqlite::Result<Option<Stages>> {
+    let mut statement =
+        connection.prepare_cached(&format!("SELECT stages FROM query WHERE id = ?1 AND NOT {}", unended()))?;
+    let json: Option<String> =
+        statement.query_row([id.as_uuid().as_bytes().as_slice()], |row| row.get(0)).optional()?;
+    Ok(json.map(|json| parse(&json).unwrap_or_default()))
 }
 
 /// Ended queries, newest first. Rows that this version cannot read are left out.
@@ -286,11 +305,14 @@ fn unended() -> String {
     format!("state IN ({})", states.join(", "))
 }
 
-fn render(info: &QueryInfo) -> rusqlite::Result<String> {
-    serde_json::to_string(info).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+fn render(value: &impl Serialize) -> rusqlite::Result<String> {
+    serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }
 
-fn parse(json: &str) -> Option<QueryInfo> {
+fn parse<T: DeserializeOwned>(json: &str) -> Option<T> {
+    if json.is_empty() {
+        return None;
+    }
     serde_json::from_str(json).inspect_err(|error| tracing::warn!(%error, "unreadable row in query history")).ok()
 }
 

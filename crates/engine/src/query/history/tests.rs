@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use tempfile::TempDir;
 
 use super::*;
-use crate::query::{Progress, Timings};
+use crate::query::{Progress, StageInfo, TaskInfo, Timings};
 use crate::units::{ByteSize, Span};
 
 const ADMIN: fn() -> Principal = || Principal::new("root", Role::Admin);
@@ -18,6 +18,7 @@ fn config() -> HistoryConfig {
         retention: Span(Duration::from_secs(7 * 86_400)),
         max_pending: 10_000,
         max_sql_bytes: ByteSize(64),
+        max_tasks: 10,
     }
 }
 
@@ -52,12 +53,19 @@ fn query(principal: &str) -> QueryInfo {
         error: None,
         result: None,
         cache: None,
+        runner_reason: None,
         runner: None,
     }
 }
 
 fn in_state(query: &QueryInfo, state: QueryState) -> QueryInfo {
     QueryInfo { state, ..query.clone() }
+}
+
+fn stages() -> Stages {
+    let stage = StageInfo { stage_id: 1, attempt: 1, partitions: 2, plan: "of it".to_owned(), ..StageInfo::default() };
+    let task = TaskInfo { stage_id: 1, attempt: 1, worker: "w".to_owned(), rows: 7, ..TaskInfo::default() };
+    Stages { stages: vec![stage], tasks: vec![task], tasks_omitted: 1, retries: vec!["lost".to_owned()] }
 }
 
 fn profile(text: &str) -> Profile {
@@ -68,7 +76,7 @@ fn profile(text: &str) -> Profile {
 fn run(history: &History, principal: &str) -> QueryId {
     let info = query(principal);
     history.started(&info);
-    history.ended(in_state(&info, QueryState::Finished), profile("of it"));
+    history.ended(in_state(&info, QueryState::Finished), profile("of it"), stages());
     info.id
 }
 
@@ -93,6 +101,7 @@ async fn what_a_killed_server_was_doing_is_readable_afterwards() {
     let reopened = open(&copy, &config()).unwrap();
     assert_eq!(reopened.get(finished).await.unwrap().unwrap().state, QueryState::Finished);
     assert_eq!(reopened.profile(finished).await.unwrap().unwrap(), profile("of it"));
+    assert_eq!(reopened.stages(finished).await.unwrap().unwrap().as_ref(), &stages());
     let interrupted = reopened.get(running.id).await.unwrap().unwrap();
     assert_eq!(interrupted.state, QueryState::Failed);
     let error = interrupted.error.unwrap();
@@ -143,10 +152,10 @@ async fn filters_hold_in_memory_and_on_disk() {
         let history = open(&dir, &config).unwrap();
         let ann = run(&history, "ann");
         let bob = query("bob");
-        history.ended(in_state(&bob, QueryState::Failed), Profile::default());
+        history.ended(in_state(&bob, QueryState::Failed), Profile::default(), Stages::default());
         let mut old = query("ann");
         old.timings.submitted_at -= TimeDelta::hours(2);
-        history.ended(in_state(&old, QueryState::Cancelled), Profile::default());
+        history.ended(in_state(&old, QueryState::Cancelled), Profile::default(), Stages::default());
         history.flush().await;
 
         let newest = HistoryFilter::newest(10);
@@ -174,7 +183,7 @@ async fn retention_bounds_age_and_number() {
     let mut old = query("ann");
     old.timings.submitted_at -= TimeDelta::days(8);
     let young: Vec<QueryId> = (0..3).map(|_| run(&history, "ann")).collect();
-    history.ended(in_state(&old, QueryState::Finished), Profile::default());
+    history.ended(in_state(&old, QueryState::Finished), Profile::default(), Stages::default());
     history.sweep(Utc::now());
     history.flush().await;
     assert!(history.get(old.id).await.unwrap().is_none());
@@ -210,7 +219,7 @@ async fn long_texts_are_cut_at_a_character() {
     let history = open(&dir, &config()).unwrap();
     let info = QueryInfo { sql: format!("SELECT '{}'", "ü".repeat(100)), ..query("ann") };
     history.started(&info);
-    history.ended(in_state(&info, QueryState::Finished), profile(&"x".repeat(MAX_PROFILE_BYTES)));
+    history.ended(in_state(&info, QueryState::Finished), profile(&"x".repeat(MAX_PROFILE_BYTES)), Stages::default());
     let kept = history.get(info.id).await.unwrap().unwrap().sql;
     assert!(kept.len() <= 64 && kept.len() > 60, "{}", kept.len());
     assert!(kept.starts_with("SELECT 'üü") && kept.ends_with("ü…"), "{kept}");
@@ -242,6 +251,31 @@ async fn a_corrupt_database_is_moved_aside() {
         assert!(history.get(id).await.unwrap().is_some());
         assert!(dir.path().join(format!("history.sqlite.corrupt-{number}")).exists());
     }
+}
+
+#[tokio::test]
+async fn a_database_of_the_first_version_is_taken_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let history = open(&dir, &config()).unwrap();
+    let (id, interrupted) = (run(&history, "ann"), query("ann"));
+    history.started(&interrupted);
+    drop(history);
+    // What the first version knew.
+    let path = dir.path().join("history.sqlite");
+    let first = "ALTER TABLE query DROP COLUMN stages; PRAGMA user_version = 1;
+                 UPDATE query SET info = json_remove(info, '$.runner_reason');";
+    rusqlite::Connection::open(&path).unwrap().execute_batch(first).unwrap();
+
+    let history = open(&dir, &config()).unwrap();
+    assert_eq!(history.get(id).await.unwrap().unwrap().sql, "SELECT 1");
+    assert_eq!(history.profile(id).await.unwrap().unwrap(), profile("of it"));
+    assert_eq!(history.stages(id).await.unwrap().unwrap().as_ref(), &Stages::default());
+    assert_eq!(history.get(interrupted.id).await.unwrap().unwrap().state, QueryState::Failed);
+    let new = run(&history, "ann");
+    drop(history);
+    let history = open(&dir, &config()).unwrap();
+    assert_eq!(history.stages(new).await.unwrap().unwrap().as_ref(), &stages());
+    assert_eq!(ids(&history.list(&ADMIN(), &HistoryFilter::newest(10)).await.unwrap()), [new, interrupted.id, id]);
 }
 
 #[test]

@@ -2,12 +2,13 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 use serde_json::json;
-use tidemill_engine::QueryInfo;
 use tidemill_engine::catalog::{
     ColumnInfo, ConstraintInfo, ConstraintKind, FunctionInfo, FunctionKind, NodeInfo, TableDetail, TableEntryInfo,
     TableKind, TableStatus,
 };
+use tidemill_engine::query::{StageInfo, Stages, TaskInfo};
 use tidemill_engine::session::SessionInfo;
+use tidemill_engine::{Autoscale, QueryInfo};
 use utoipa::PartialSchema;
 
 use super::*;
@@ -115,6 +116,14 @@ fn documents_of_catalogs() {
 }
 
 #[test]
+fn documents_of_stages() {
+    let stages = Stages { stages: vec![StageInfo::default()], tasks: vec![TaskInfo::default()], ..Stages::default() };
+    same::<Stage>(&stages.stages[0]);
+    same::<Task>(&stages.tasks[0]);
+    same::<QueryStages>(stages);
+}
+
+#[test]
 fn documents_of_nodes() {
     same::<Node>(NodeInfo {
         id: String::new(),
@@ -123,7 +132,25 @@ fn documents_of_nodes() {
         version: String::new(),
         state: String::new(),
         cpu_threads: 1,
+        slots: 1,
+        slots_free: 1,
+        tasks_running: 0,
         memory_limit_bytes: 0,
+        memory_used_bytes: 0,
+        disk_limit_bytes: 0,
+        disk_used_bytes: 0,
         started_at: Utc::now(),
+        last_seen: Utc::now(),
+    });
+    same::<SlotDemand>(Autoscale {
+        desired_slots: 0,
+        slots: 1,
+        slots_free: 1,
+        queries_running: 0,
+        queries_queued: 0,
+        tasks_running: 0,
+        tasks_pending: 0,
+        backlog_seconds: 0.0,
+        target_seconds: 5.0,
     });
 }

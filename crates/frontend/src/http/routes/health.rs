@@ -64,5 +64,5 @@ pub(crate) async fn version() -> Json<Version> {
 #[utoipa::path(get, path = "/metrics", tag = "server",
     responses((status = 200, description = "Samples", body = String, content_type = "text/plain")))]
 pub(crate) async fn metrics(State(door): State<Door>) -> Response {
-    ([(CONTENT_TYPE, TEXT_EXPOSITION)], door.metrics.render(&door.engine.status())).into_response()
+    ([(CONTENT_TYPE, TEXT_EXPOSITION)], door.metrics.render(&door.engine)).into_response()
 }

@@ -12,13 +12,13 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tidemill_engine::query::{HistoryFilter, Profile};
+use tidemill_engine::query::{HistoryFilter, Profile, Stages};
 use tidemill_engine::{Error, QueryId, QueryInfo, QueryRequest, QueryState, Session, Subject};
 use utoipa::IntoParams;
 
 use crate::http::cache;
 use crate::http::client::{self, Client};
-use crate::http::documents::{PlanText, ProfileText, QueryPage, QueryStatus};
+use crate::http::documents::{PlanText, ProfileText, QueryPage, QueryStages, QueryStatus};
 use crate::http::door::Door;
 use crate::http::encode::ColumnInfo;
 use crate::http::path::PathParams;
@@ -51,6 +51,7 @@ struct Links {
     result: String,
     plan: String,
     profile: String,
+    stages: String,
     logs: String,
 }
 
@@ -83,6 +84,7 @@ impl StatusDocument {
             result: format!("{own}/result"),
             plan: format!("{own}/plan"),
             profile: format!("{own}/profile"),
+            stages: format!("{own}/stages"),
             logs: format!("{own}/logs"),
             own,
         };
@@ -167,7 +169,7 @@ pub(crate) async fn list(
 /// Look at a query.
 ///
 /// With `Accept: text/event-stream` as server-sent events: `progress` about twice a second and when the state changes, and at
-/// last `end`.
+/// last `end`. Between them, a `stage` for every stage and a `task` for every task that is in another state than was told.
 #[utoipa::path(get, path = "/v1/queries/{id}", tag = "queries",
     params(("id" = String, Path, description = "The query's id"), GetParams),
     responses(
@@ -254,6 +256,21 @@ pub(crate) async fn profile(
     } else {
         profile.profile.into_response()
     })
+}
+
+/// The stages of a query and their tasks.
+///
+/// A stage is the part of a plan between two exchanges; a task computes one of its partitions.
+#[utoipa::path(get, path = "/v1/queries/{id}/stages", tag = "queries", params(("id" = String, Path, description = "The query's id")),
+    responses((status = 200, description = "Stages and tasks, now or at the end", body = QueryStages), Failures))]
+pub(crate) async fn stages(
+    State(door): State<Door>,
+    PathParams(id): PathParams<String>,
+    client: Client,
+) -> Result<Json<Arc<Stages>>, Problem> {
+    let id = parse(&id, &client)?;
+    let stages = door.engine.queries().stages(&client.principal, id).await;
+    stages.map(Json).map_err(|error| client.path_problem(&error))
 }
 
 /// How long a client waits for the end of its query.

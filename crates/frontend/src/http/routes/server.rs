@@ -1,15 +1,15 @@
-//! What the server is made of, and who asks: `/v1/functions`, `/v1/nodes`, `/v1/me`.
+//! What SQL can call, and who asks: `/v1/functions`, `/v1/me`.
 
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
-use tidemill_engine::catalog::{FunctionInfo, NodeInfo};
+use tidemill_engine::catalog::FunctionInfo;
 use utoipa::ToSchema;
 
 use super::catalogs::Search;
 use super::openapi::Failures;
 use crate::http::client::Client;
-use crate::http::documents::{Function, Node};
+use crate::http::documents::Function;
 use crate::http::door::Door;
 use crate::http::query_string::QueryString;
 
@@ -19,14 +19,6 @@ pub(crate) struct FunctionList {
     /// Functions by name.
     #[schema(value_type = Vec<Function>)]
     functions: Vec<FunctionInfo>,
-}
-
-/// The processes of the server.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct NodeList {
-    /// Nodes.
-    #[schema(value_type = Vec<Node>)]
-    nodes: Vec<NodeInfo>,
 }
 
 /// Who asks.
@@ -52,13 +44,6 @@ pub(crate) async fn functions(
     let mut functions = door.engine.functions();
     functions.retain(|function| search.finds(&function.name));
     Json(FunctionList { functions })
-}
-
-/// List the processes of the server.
-#[utoipa::path(get, path = "/v1/nodes", tag = "server",
-    responses((status = 200, description = "Nodes", body = NodeList), Failures))]
-pub(crate) async fn nodes(State(door): State<Door>, _client: Client) -> Json<NodeList> {
-    Json(NodeList { nodes: door.engine.nodes() })
 }
 
 /// Tell who asks.

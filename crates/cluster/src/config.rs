@@ -1,0 +1,30 @@
+//! What a coordinator is configured with.
+
+use std::time::Duration;
+
+use tidemill_engine::units::ByteSize;
+
+/// The coordinator's part of `[cluster]`.
+#[derive(Debug, Clone)]
+pub struct CoordinatorConfig {
+    /// A worker that is not heard of for so long is lost, and with it the queries that need it begin anew.
+    pub worker_timeout: Duration,
+    /// How often a query that only reads is begun anew, when a worker is lost and no row has left.
+    pub retries: u32,
+    /// A query in which nothing moves for so long, although there are free slots, is begun anew once, and then fails.
+    pub stall_timeout: Duration,
+    /// How long a query that is begun anew waits for a worker, when there is none.
+    pub worker_wait: Duration,
+    /// Whether the rest of a plan is optimized again when a stage has ended and the sizes of its output are known.
+    pub adaptive: bool,
+    /// The smaller side of a join up to this size is sent to every task, instead of cutting both sides by the key.
+    pub broadcast_limit: ByteSize,
+    /// A side of a join whose partitions are larger is sorted instead of hashed, because sorting can spill. 0 hashes all.
+    pub hash_join_limit: ByteSize,
+    /// Partitions of each stage for each slot.
+    pub partitions_per_slot: usize,
+    /// Partitions of one result that are fetched at the same time.
+    pub fetches: usize,
+    /// A plan that takes more bytes on the wire stays in this process.
+    pub plan_limit: ByteSize,
+}

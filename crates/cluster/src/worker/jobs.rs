@@ -1,0 +1,178 @@
+//! The jobs that a worker has a part in, and their tasks: how they are found, counted and ended.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use ballista_core::serde::protobuf::MultiTaskDefinition;
+use parking_lot::Mutex;
+use tidemill_engine::error::{Error, Result};
+use tidemill_engine::run::{Abort, QueryRuntime, TaskEnvironment};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::join::fail_text;
+
+/// How long whoever ends a job waits for its tasks to notice.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A task within its job: stage and number.
+pub(super) type TaskNumber = (u32, u32);
+
+/// All jobs of one membership.
+pub(super) struct Jobs {
+    jobs: Mutex<HashMap<String, Arc<Job>>>,
+    tasks: Arc<AtomicUsize>,
+}
+
+/// A part of a query, as this worker sees it.
+pub(super) struct Job {
+    pub(super) id: String,
+    stop: CancellationToken,
+    /// Why it was stopped, if it was not the coordinator who did.
+    reason: OnceLock<String>,
+    tasks: Mutex<HashMap<TaskNumber, CancellationToken>>,
+    /// Everything that computes for it.
+    pub(super) alive: TaskTracker,
+    /// The memory and the spill space of its tasks.
+    runtime: OnceLock<QueryRuntime>,
+}
+
+/// A task that the worker owes the coordinator an end of. It counts until this is dropped.
+pub(super) struct Accepted {
+    pub(super) job: Arc<Job>,
+    pub(super) number: TaskNumber,
+    pub(super) stop: CancellationToken,
+    count: Arc<AtomicUsize>,
+}
+
+impl Drop for Accepted {
+    fn drop(&mut self) {
+        self.job.tasks.lock().remove(&self.number);
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl Abort for Job {
+    fn abort(&self, error: Error) {
+        tracing::warn!(job = %self.id, %error, "a job is ended");
+        // The first reason is the one.
+        let _ = self.reason.set(fail_text(error));
+        self.stop.cancel();
+    }
+}
+
+impl Job {
+    /// Why the worker ended it, as text for the coordinator.
+    pub(super) fn reason(&self) -> Option<&str> {
+        self.reason.get().map(String::as_str)
+    }
+
+    /// What its tasks compute with.
+    pub(super) fn runtime(self: &Arc<Self>, environment: &TaskEnvironment) -> Result<&QueryRuntime> {
+        if let Some(runtime) = self.runtime.get() {
+            return Ok(runtime);
+        }
+        let owner: Weak<dyn Abort> = Arc::<Self>::downgrade(self);
+        let made = environment.query_runtime_env(None, owner)?;
+        Ok(self.runtime.get_or_init(|| made))
+    }
+
+    /// Ends its tasks and waits, but not without end, until nothing computes for it.
+    async fn end(&self) {
+        self.stop.cancel();
+        self.alive.close();
+        if tokio::time::timeout(PATIENCE, self.alive.wait()).await.is_err() {
+            tracing::warn!(job = %self.id, "tasks of an ended job still compute");
+        }
+    }
+}
+
+impl Jobs {
+    pub(super) fn new() -> Self {
+        Self { jobs: Mutex::default(), tasks: Arc::default() }
+    }
+
+    /// Takes tasks on; each has to be answered with its end.
+    pub(super) fn accept(&self, tasks: &MultiTaskDefinition) -> Vec<Accepted> {
+        let job = Arc::clone(self.jobs.lock().entry(tasks.job_id.clone()).or_insert_with(|| Job::begin(&tasks.job_id)));
+        let accept = |task_id: u32| {
+            let (number, stop) = ((tasks.stage_id, task_id), job.stop.child_token());
+            job.tasks.lock().insert(number, stop.clone());
+            self.tasks.fetch_add(1, Ordering::Relaxed);
+            Accepted { job: Arc::clone(&job), number, stop, count: Arc::clone(&self.tasks) }
+        };
+        tasks.task_ids.iter().map(|task| accept(task.task_id)).collect()
+    }
+
+    /// Ends one task; one that is not there has ended.
+    pub(super) fn cancel(&self, job: &str, number: TaskNumber) {
+        let job = self.jobs.lock().get(job).cloned();
+        let task = job.and_then(|job| job.tasks.lock().get(&number).cloned());
+        if let Some(task) = task {
+            task.cancel();
+        }
+    }
+
+    /// Ends a job with this error.
+    pub(super) fn abort(&self, job: &str, error: Error) {
+        let job = self.jobs.lock().get(job).cloned();
+        if let Some(job) = job {
+            job.abort(error);
+        }
+    }
+
+    /// Ends what computes for a job, and forgets it.
+    pub(super) async fn end(&self, job: &str) {
+        let job = self.jobs.lock().get(job).cloned();
+        if let Some(job) = job {
+            job.end().await;
+            let mut jobs = self.jobs.lock();
+            if jobs.get(&job.id).is_some_and(|current| Arc::ptr_eq(current, &job)) {
+                jobs.remove(&job.id);
+            }
+        }
+    }
+
+    pub(super) async fn end_all(&self) {
+        let jobs: Vec<Arc<Job>> = self.jobs.lock().drain().map(|(_, job)| job).collect();
+        jobs.iter().for_each(|job| job.stop.cancel());
+        futures::future::join_all(jobs.iter().map(|job| job.end())).await;
+    }
+
+    /// Tasks that have not been answered.
+    pub(super) fn tasks(&self) -> usize {
+        self.tasks.load(Ordering::Relaxed)
+    }
+
+    /// Jobs that have not been ended.
+    pub(super) fn count(&self) -> usize {
+        self.jobs.lock().len()
+    }
+
+    /// Some of the jobs.
+    pub(super) fn names(&self, most: usize) -> Vec<String> {
+        self.jobs.lock().keys().take(most).cloned().collect()
+    }
+}
+
+impl Job {
+    fn begin(id: &str) -> Arc<Self> {
+        Arc::new(Self {
+            id: id.to_owned(),
+            stop: CancellationToken::new(),
+            reason: OnceLock::new(),
+            tasks: Mutex::default(),
+            alive: TaskTracker::new(),
+            runtime: OnceLock::new(),
+        })
+    }
+}

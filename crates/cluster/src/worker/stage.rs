@@ -1,0 +1,95 @@
+//! A task's plan, made ready to be computed here: with the engine's pauses and counted reads, and so that it can be stopped.
+
+use std::sync::Arc;
+
+use ballista_core::JobId;
+use ballista_core::execution_plans::RuntimeStatsExec;
+use ballista_core::serde::scheduler::TaskDefinition;
+use ballista_executor::execution_engine::{DefaultExecutionEngine, ExecutionEngine, QueryStageExecutor};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::TaskContext;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
+use tidemill_engine::run::TaskEnvironment;
+
+use super::client_pool::ClientPool;
+use super::jobs::Accepted;
+use super::stoppable::StoppableExec;
+use super::work_dir::Folder;
+
+/// Makes tasks ready.
+pub(super) struct Stages {
+    environment: Arc<TaskEnvironment>,
+    engine: DefaultExecutionEngine,
+}
+
+/// A task that can be computed.
+pub(super) struct Stage {
+    pub(super) executor: Arc<dyn QueryStageExecutor>,
+    pub(super) context: Arc<TaskContext>,
+}
+
+impl Stages {
+    pub(super) fn new(environment: &Arc<TaskEnvironment>) -> Self {
+        let engine = DefaultExecutionEngine::with_client_pool(Arc::new(ClientPool::new()));
+        Self { environment: Arc::clone(environment), engine }
+    }
+
+    /// Makes a task ready that writes into `folder`.
+    pub(super) fn ready(&self, task: TaskDefinition, accepted: &Accepted, folder: &Folder) -> Result<Stage> {
+        let runtime = Arc::clone(accepted.job.runtime(&self.environment)?.env());
+        let plan = self.prepare(&task.plan, accepted, &runtime)?;
+        let executor = self.engine.create_query_stage_exec(
+            JobId::new(accepted.job.id.as_str()),
+            task.stage_id,
+            task.task_id,
+            task.global_output_partition_ids,
+            plan,
+            &folder.text(),
+            &task.session_config,
+        )?;
+        let functions = task.function_registry;
+        let context = TaskContext::new(
+            Some(format!("{}/{}/{}", accepted.job.id, task.stage_id, task.task_id)),
+            task.session_id,
+            task.session_config,
+            functions.scalar_functions.clone(),
+            functions.higher_order_functions.clone(),
+            functions.aggregate_functions.clone(),
+            functions.window_functions.clone(),
+            runtime,
+        );
+        Ok(Stage { executor, context: Arc::new(context) })
+    }
+
+    /// The root writes what the rest computes, and stays the root.
+    fn prepare(
+        &self,
+        writer: &Arc<dyn ExecutionPlan>,
+        accepted: &Accepted,
+        runtime: &RuntimeEnv,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let children = writer.children();
+        let [input] = children.as_slice() else {
+            return Err(DataFusionError::Internal(format!("{} is not the writer of a stage", writer.name())));
+        };
+        let input = self.environment.prepare(Arc::clone(input), runtime)?;
+        let input = stoppable(input, accepted)?;
+        replace_children_if_necessary(Arc::clone(writer), vec![input])
+    }
+}
+
+/// The plan, so that it ends when the task is stopped.
+fn stoppable(plan: Arc<dyn ExecutionPlan>, accepted: &Accepted) -> Result<Arc<dyn ExecutionPlan>> {
+    let wrap = |plan| Arc::new(StoppableExec::new(plan, accepted)) as Arc<dyn ExecutionPlan>;
+    if !plan.exists(|node| Ok(node.is::<RuntimeStatsExec>()))? {
+        return Ok(wrap(plan));
+    }
+    // Ballista looks for statistics along a way on which it knows every operator.
+    let at_leaves = |node: Arc<dyn ExecutionPlan>| {
+        let is_leaf = node.children().is_empty();
+        Ok(if is_leaf { Transformed::yes(wrap(node)) } else { Transformed::no(node) })
+    };
+    plan.transform_up(at_leaves).data()
+}

@@ -1,0 +1,191 @@
+//! Operators that can be stopped.
+//!
+//! Ballista's writers compute in tasks of tokio that nobody holds, so that dropping a stage ends none of them. So the stage's
+//! rows come through here, and stop coming: what is below is dropped, and the writers end with an error.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties};
+use futures::Stream;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use super::jobs::Accepted;
+
+/// Hands on the rows of its input until the task is stopped.
+pub(super) struct StoppableExec {
+    input: Arc<dyn ExecutionPlan>,
+    properties: Arc<PlanProperties>,
+    stop: CancellationToken,
+    /// Who waits for the end of the job waits for whoever holds the plan.
+    alive: TaskTrackerToken,
+}
+
+impl StoppableExec {
+    pub(super) fn new(input: Arc<dyn ExecutionPlan>, task: &Accepted) -> Self {
+        let properties = Arc::clone(input.properties());
+        Self { input, properties, stop: task.stop.clone(), alive: task.job.alive.token() }
+    }
+}
+
+impl fmt::Debug for StoppableExec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoppableExec").field("input", &self.input).finish_non_exhaustive()
+    }
+}
+
+impl DisplayAs for StoppableExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StoppableExec")
+    }
+}
+
+impl ExecutionPlan for StoppableExec {
+    fn name(&self) -> &'static str {
+        "StoppableExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true]
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        let input = children.into_iter().next().unwrap_or_else(|| Arc::clone(&self.input));
+        let properties = Arc::clone(input.properties());
+        Ok(Arc::new(Self { input, properties, stop: self.stop.clone(), alive: self.alive.clone() }))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        if self.stop.is_cancelled() {
+            return Err(stopped());
+        }
+        let rows = self.input.execute(partition, context)?;
+        Ok(Box::pin(Stoppable {
+            schema: rows.schema(),
+            rows: Some(rows),
+            stopped: Box::pin(self.stop.clone().cancelled_owned()),
+            _alive: self.alive.clone(),
+        }))
+    }
+}
+
+struct Stoppable {
+    schema: SchemaRef,
+    /// Absent when it was stopped.
+    rows: Option<SendableRecordBatchStream>,
+    stopped: Pin<Box<WaitForCancellationFutureOwned>>,
+    _alive: TaskTrackerToken,
+}
+
+impl Stream for Stoppable {
+    type Item = Result<RecordBatch>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.rows.is_some() && self.stopped.as_mut().poll(context).is_ready() {
+            self.rows = None;
+            return Poll::Ready(Some(Err(stopped())));
+        }
+        match &mut self.rows {
+            Some(rows) => rows.as_mut().poll_next(context),
+            None => Poll::Ready(None),
+        }
+    }
+}
+
+impl RecordBatchStream for Stoppable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+}
+
+fn stopped() -> DataFusionError {
+    DataFusionError::Execution("the task was stopped".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use ballista_core::JobId;
+    use ballista_core::execution_plans::ShuffleWriterExec;
+    use ballista_core::serde::protobuf::{MultiTaskDefinition, TaskId};
+    use ballista_executor::execution_engine::{DefaultQueryStageExec, QueryStageExecutor, ShuffleWriterVariant};
+    use datafusion::prelude::SessionContext;
+
+    use super::super::jobs::Jobs;
+    use super::*;
+
+    /// Dropping the future of a stage does not end Ballista's writers; this does.
+    #[tokio::test]
+    async fn ending_a_job_ends_the_writers_of_its_tasks() {
+        let folder = tempfile::tempdir().unwrap();
+        let context = SessionContext::new();
+        let endless = context.sql("SELECT * FROM generate_series(1, 1000000000000000)").await.unwrap();
+        let endless = endless.create_physical_plan().await.unwrap();
+
+        let jobs = Jobs::new();
+        let task_ids = vec![TaskId { task_id: 7, ..TaskId::default() }];
+        let asked = MultiTaskDefinition { job_id: "job".to_owned(), stage_id: 1, task_ids, ..Default::default() };
+        let task = jobs.accept(&asked).pop().unwrap();
+        let job = Arc::clone(&task.job);
+
+        let plan = Arc::new(StoppableExec::new(endless, &task));
+        let work_dir = folder.path().to_string_lossy().into_owned();
+        let writer = ShuffleWriterExec::try_new(JobId::new("job"), 1, plan, work_dir).unwrap();
+        let stage = DefaultQueryStageExec::new(ShuffleWriterVariant::Passthrough(writer));
+        let context = context.task_ctx();
+        let writing = tokio::spawn(async move { stage.execute_query_stage(7, context).await });
+
+        let written = folder.path().join("job/1/0");
+        while !written.exists() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(jobs.tasks(), 1);
+        jobs.end("job").await;
+        assert!(job.alive.is_empty(), "something still computes");
+        writing.await.unwrap().unwrap_err();
+        assert!(task.stop.is_cancelled());
+        drop(task);
+        assert_eq!((jobs.tasks(), jobs.count()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn one_task_is_stopped_and_another_is_not() {
+        let context = SessionContext::new();
+        let plan = context.sql("SELECT 1").await.unwrap().create_physical_plan().await.unwrap();
+        let jobs = Jobs::new();
+        let task_ids = (0..2).map(|task_id| TaskId { task_id, ..TaskId::default() }).collect();
+        let asked = MultiTaskDefinition { job_id: "job".to_owned(), stage_id: 3, task_ids, ..Default::default() };
+        let tasks = jobs.accept(&asked);
+        jobs.cancel("job", (3, 1));
+        jobs.cancel("job", (3, 5));
+        jobs.cancel("other", (3, 0));
+        let rows = |task: &Accepted| {
+            let plan = Arc::new(StoppableExec::new(Arc::clone(&plan), task));
+            datafusion::physical_plan::collect(plan, context.task_ctx())
+        };
+        assert_eq!(rows(&tasks[0]).await.unwrap()[0].num_rows(), 1);
+        assert!(rows(&tasks[1]).await.unwrap_err().to_string().contains("stopped"));
+    }
+}

@@ -1,0 +1,158 @@
+//! Where a query is computed: in this process, or by the runner that is attached.
+
+use std::sync::{Arc, OnceLock};
+
+use datafusion::datasource::physical_plan::FileScanConfig;
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::physical_plan::ExecutionPlan;
+
+use super::{Runner, TaskEnvironment};
+use crate::error::{Error, Result, Subject};
+use crate::plan::{Action, PhysicalQuery, Plan};
+use crate::session::resolved::{Resolved, RunnerChoice};
+use crate::units::ByteSize;
+
+/// What is told when all workers left.
+const NO_SLOTS: &str = "no worker takes tasks";
+
+/// Where a query is computed.
+#[derive(Debug)]
+pub(crate) enum Route {
+    /// In this process; and why not elsewhere, if there is an elsewhere.
+    Local(Option<String>),
+    /// Elsewhere.
+    Remote(Arc<dyn Runner>),
+}
+
+impl Route {
+    pub(crate) fn is_remote(&self) -> bool {
+        matches!(self, Self::Remote(_))
+    }
+
+    /// The route, now that the query has its permit: workers may have left while it waited.
+    pub(crate) fn settled(self, choice: RunnerChoice) -> Self {
+        match self {
+            Self::Remote(runner) if choice == RunnerChoice::Auto && runner.slots() == 0 => {
+                Self::Local(Some(NO_SLOTS.to_owned()))
+            }
+            route => route,
+        }
+    }
+
+    /// The name of the runner, as history tells it.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Local(_) => "local",
+            Self::Remote(runner) => runner.name(),
+        }
+    }
+
+    /// Why the query runs in this process, if that has to be told.
+    pub(crate) fn why_local(&self) -> Option<String> {
+        match self {
+            Self::Local(Some(why)) => Some(format!("runs locally: {why}")),
+            Self::Local(None) | Self::Remote(_) => None,
+        }
+    }
+}
+
+/// All that can compute a query, and the choice between them.
+#[derive(Debug)]
+pub(crate) struct Runners {
+    pub(super) environment: Arc<TaskEnvironment>,
+    remote: OnceLock<Arc<dyn Runner>>,
+}
+
+impl Runners {
+    pub(crate) fn new(environment: Arc<TaskEnvironment>) -> Self {
+        Self { environment, remote: OnceLock::new() }
+    }
+
+    pub(crate) fn attach(&self, runner: Arc<dyn Runner>) -> Result<()> {
+        let name = runner.name();
+        self.remote
+            .set(runner)
+            .map_err(|_| Error::conflict(Subject::Node, format!("a runner is attached already, besides '{name}'")))
+    }
+
+    /// The runner besides this process, if there is one.
+    pub(crate) fn remote(&self) -> Option<&Arc<dyn Runner>> {
+        self.remote.get()
+    }
+
+    /// Where the plan is computed.
+    ///
+    /// # Errors
+    /// The cluster is what the session wants, and it can not compute it.
+    pub(crate) fn route(&self, plan: &Plan) -> Result<Route> {
+        let Action::Query(query) = &plan.action else { return Ok(Route::Local(None)) };
+        let choice = plan.settings.runner;
+        match self.elsewhere(query, &plan.settings) {
+            Ok(runner) => Ok(Route::Remote(runner)),
+            // What changes something or looks at the server itself has no choice, and neither has a session without one.
+            Err(Refused::Here(why)) => Ok(Route::Local(self.remote().map(|_| why.to_owned()))),
+            Err(Refused::NotThere(why)) if choice == RunnerChoice::Cluster && !query.is_explained() => {
+                Err(Error::unsupported(format!("the query can not run in the cluster: {why}"))
+                    .hint("SET runner = 'auto' runs locally what the cluster can not"))
+            }
+            Err(Refused::NotThere(why)) => {
+                let told = self.remote().is_some() || choice == RunnerChoice::Cluster;
+                Ok(Route::Local(told.then_some(why)))
+            }
+        }
+    }
+
+    fn elsewhere(&self, query: &PhysicalQuery, settings: &Resolved) -> Result<Arc<dyn Runner>, Refused> {
+        if query.writes {
+            return Err(Refused::Here("only what reads can run elsewhere"));
+        }
+        if query.about_server && !query.is_explained() {
+            return Err(Refused::Here("it asks the server about itself"));
+        }
+        if settings.runner == RunnerChoice::Local {
+            return Err(Refused::Here("the setting runner is 'local'"));
+        }
+        let refused = |why: &str| Err(Refused::NotThere(why.to_owned()));
+        let Some(runner) = self.remote() else { return refused("this server has no cluster") };
+        let Some(portable) = &query.portable else { return refused("it has no plan that could be sent") };
+        if settings.runner == RunnerChoice::Auto {
+            let (bytes, threshold) = (scan_bytes(&portable.plan), settings.cluster_threshold);
+            if bytes <= threshold {
+                let (bytes, threshold) = (ByteSize(bytes), ByteSize(threshold));
+                return Err(Refused::NotThere(format!(
+                    "it scans about {bytes}, not more than cluster_threshold ({threshold})"
+                )));
+            }
+        }
+        if runner.slots() == 0 {
+            return refused(NO_SLOTS);
+        }
+        runner.accepts(&portable.plan).map_err(Refused::NotThere)?;
+        Ok(Arc::clone(runner))
+    }
+}
+
+/// Why a query is not computed elsewhere.
+enum Refused {
+    /// It has to be computed here, whatever the session wants.
+    Here(&'static str),
+    /// It could be elsewhere, but not there and now.
+    NotThere(String),
+}
+
+/// Bytes of the files that the plan scans, as far as its file groups tell; columns and rows that are left out of a file are
+/// not known before it is read.
+fn scan_bytes(plan: &Arc<dyn ExecutionPlan>) -> u64 {
+    let own = plan.downcast_ref::<DataSourceExec>().map_or(0, |scan| {
+        let source: &dyn std::any::Any = scan.data_source().as_ref();
+        let Some(config) = source.downcast_ref::<FileScanConfig>() else { return 0 };
+        let files = config.file_groups.iter().flat_map(|group| group.files());
+        files
+            .map(|file| match &file.range {
+                Some(range) => u64::try_from(range.end.saturating_sub(range.start)).unwrap_or(0),
+                None => file.object_meta.size,
+            })
+            .fold(0, u64::saturating_add)
+    });
+    plan.children().into_iter().map(scan_bytes).fold(own, u64::saturating_add)
+}
