@@ -1,6 +1,6 @@
 # Thin on purpose: what takes more than a line lives in .ci/.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt bench dist
+.PHONY: help run test lint fmt soak bench dist
 
 help: ## Print this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -16,6 +16,9 @@ lint: ## Check the format and the lints; warnings are errors
 
 fmt: ## Format the sources
 	@.ci/need cargo fmt && cargo fmt --all
+
+soak: ## Run the tests of the cluster ten times (ROUNDS=N), with those that take long
+	@.ci/clients soak
 
 bench: ## Measure start-up, latency and TPC-H of a release build
 	@.ci/need cargo cc protoc python3 && cargo build --release --locked -p tidemill-server -p tidemill-frontend --bins --example bare_flight && .ci/bench

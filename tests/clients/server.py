@@ -55,48 +55,78 @@ def wait_until(condition, seconds: float = 10.0, what: str = "the condition"):
         time.sleep(0.02)
 
 
-class Server:
-    """`tidemill serve` on a free port."""
+class Program:
+    """A command of the binary that goes on running, and says on standard output where its doors are."""
 
-    def __init__(self, data_dir: pathlib.Path, *arguments: str, scheme: str = "http", **environment: str):
-        self.data_dir = pathlib.Path(data_dir)
-        self.scheme = scheme
-        self.log = tempfile.NamedTemporaryFile(prefix="tidemill-", suffix=".log")  # noqa: SIM115 - lives as long as the server
-        command = [binary(), "serve", "--http", "127.0.0.1:0", "--data-dir", str(data_dir), *arguments]
+    def __init__(self, *arguments: str, within: tuple[str, ...] = (), **environment: str):
+        """`within` is a command that runs another, such as `ip netns exec NAME`."""
+        self.log = tempfile.NamedTemporaryFile(prefix="tidemill-", suffix=".log")  # noqa: SIM115 - lives as long as the process
+        command = [*within, binary(), *arguments]
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=self.log, text=True, env=clean_environment(**environment)
         )
         self.lines: queue.Queue[str | None] = queue.Queue()
+        self.seen: list[str] = []
         threading.Thread(target=self._read_stdout, daemon=True).start()
-        try:
-            self.address = self._wait_for_address()
-        except BaseException:
-            self.process.kill()
-            self.process.wait()
-            raise
-        self.http = requests.Session()
-        adapter = requests.adapters.HTTPAdapter(pool_maxsize=64)
-        self.http.mount("http://", adapter)
 
     def _read_stdout(self):
         for line in self.process.stdout:
             self.lines.put(line)
         self.lines.put(None)
 
-    def _wait_for_address(self) -> str:
-        deadline = time.monotonic() + START_SECONDS
+    def said(self, pattern: str, seconds: float = START_SECONDS) -> re.Match:
+        """The first line of standard output that matches, once it is there."""
+        deadline = time.monotonic() + seconds
+        for line in self.seen:
+            if found := re.match(pattern, line):
+                return found
         while True:
             try:
                 line = self.lines.get(timeout=max(deadline - time.monotonic(), 0.01))
             except queue.Empty:
-                raise RuntimeError(f"the server did not say where it listens\n{self.log_text()}") from None
+                raise RuntimeError(f"no line matched {pattern}\n{self.log_text()}") from None
             if line is None:
-                raise RuntimeError(f"the server ended with {self.process.wait()}\n{self.log_text()}")
-            if found := re.match(r"listening door=http address=(\S+)", line):
-                return found[1]
+                raise RuntimeError(f"the process ended with {self.process.wait()}\n{self.log_text()}")
+            self.seen.append(line)
+            if found := re.match(pattern, line):
+                return found
+
+    def announced(self, door: str) -> str:
+        """The address of a door; a process that does not announce it is ended."""
+        try:
+            return self.said(rf"listening door={door} address=(\S+)")[1]
+        except BaseException:
+            self.kill()
+            raise
 
     def log_text(self) -> str:
         return pathlib.Path(self.log.name).read_text(errors="replace")[-4000:]
+
+    def open_files(self) -> int:
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def terminate(self) -> int:
+        """SIGTERM, and the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(STOP_SECONDS)
+
+    def kill(self):
+        """kill -9."""
+        self.process.kill()
+        self.process.wait(STOP_SECONDS)
+
+
+class Server(Program):
+    """`tidemill serve` on a free port."""
+
+    def __init__(self, data_dir: pathlib.Path, *arguments: str, scheme: str = "http", **options):
+        self.data_dir = pathlib.Path(data_dir)
+        self.scheme = scheme
+        super().__init__("serve", "--http", "127.0.0.1:0", "--data-dir", str(data_dir), *arguments, **options)
+        self.address = self.announced("http")
+        self.http = requests.Session()
+        adapter = requests.adapters.HTTPAdapter(pool_maxsize=64)
+        self.http.mount("http://", adapter)
 
     def url(self, path: str = "") -> str:
         return f"{self.scheme}://{self.address}{path}"
@@ -158,19 +188,6 @@ class Server:
         wait_until(rest, seconds, "the server at rest")
         spilled = [path for path in self.data_dir.glob("spill/**/*") if path.is_file()]
         assert not spilled, spilled
-
-    def open_files(self) -> int:
-        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
-
-    def terminate(self) -> int:
-        """SIGTERM, and the exit code."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(STOP_SECONDS)
-
-    def kill(self):
-        """kill -9."""
-        self.process.kill()
-        self.process.wait(STOP_SECONDS)
 
 
 @contextlib.contextmanager

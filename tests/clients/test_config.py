@@ -212,7 +212,7 @@ class TestWhoMay:
         folder = tmp_path_factory.mktemp("closed")
         flags = ["--config", str(auth_config(folder)), *settings(metrics__listen="127.0.0.1:0")]
         with serving(folder / "data", *flags) as server:
-            server.metrics = metrics_address(server)
+            server.metrics = server.announced("metrics")
             yield server
 
     def test_only_admins_see_and_change_it(self, closed):
@@ -238,15 +238,9 @@ class TestWhoMay:
         assert get(closed, "admission.max_queued", auth=("ann", "secret"))["value"] != 9
 
 
-def metrics_address(server):
-    while not (found := re.match(r"listening door=metrics address=(\S+)", server.lines.get(timeout=20))):
-        pass
-    return found[1]
-
-
 def test_metrics_on_a_port_of_their_own(serve):
     with serve(*settings(metrics__listen="127.0.0.1:0")) as server:
-        address = metrics_address(server)
+        address = server.announced("metrics")
         assert address != server.address
         server.value("SELECT 1 AS a")
         page = requests.get(f"http://{address}/metrics", timeout=30)
@@ -261,7 +255,7 @@ def test_metrics_on_a_port_of_their_own(serve):
 
 def test_metrics_are_there_while_the_server_drains(serve):
     with serve(*settings(metrics__listen="127.0.0.1:0", server__drain_timeout="30s")) as server:
-        address = metrics_address(server)
+        address = server.announced("metrics")
         running = server.submit(ENDLESS)["id"]
         server.wait_for_state(running, "running")
         server.process.terminate()
@@ -282,7 +276,7 @@ def test_metrics_that_can_not_be_served_are_refused(fresh, tmp_path):
 
 def test_metrics_for_the_network_if_somebody_says_so(serve):
     with serve(*settings(metrics__listen="0.0.0.0:0", http__public_metrics="true")) as server:
-        port = metrics_address(server).rsplit(":", 1)[1]
+        port = server.announced("metrics").rsplit(":", 1)[1]
         assert requests.get(f"http://127.0.0.1:{port}/metrics", timeout=30).status_code == 200
 
 
@@ -292,4 +286,4 @@ def test_metrics_share_the_certificate(tmp_path):
     with serving(tmp_path / "data", *flags, scheme="https") as server:
         with requests.Session() as client:
             client.trust_env, client.verify = False, str(cert)
-            assert client.get(f"https://{metrics_address(server)}/metrics", timeout=30).status_code == 200
+            assert client.get(f"https://{server.announced('metrics')}/metrics", timeout=30).status_code == 200

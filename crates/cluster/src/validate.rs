@@ -7,7 +7,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use datafusion::datasource::memory::MemorySourceConfig;
-use datafusion::datasource::physical_plan::FileScanConfig;
+use datafusion::datasource::physical_plan::{CsvSource, FileGroup, FileScanConfig};
 use datafusion::datasource::sink::DataSinkExec;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_plan::analyze::AnalyzeExec;
@@ -21,6 +21,7 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use datafusion_proto::physical_plan::{AsExecutionPlan, PhysicalExtensionCodec};
 use datafusion_proto::protobuf::PhysicalPlanNode;
 use prost::Message;
+use tidemill_engine::run::is_json_array;
 use tidemill_engine::units::ByteSize;
 
 /// Whether the plan can go to the cluster whole; otherwise the reason.
@@ -56,13 +57,31 @@ fn check(plan: &Arc<dyn ExecutionPlan>) -> Result<(), String> {
     children.into_iter().try_for_each(check)
 }
 
+/// What says how files are read goes to the workers, but for this.
+fn check_files(files: &FileScanConfig) -> Result<(), String> {
+    let source: &dyn Any = files.file_source().as_ref();
+    let is_array = || files.file_groups.iter().flat_map(FileGroup::iter).any(is_json_array);
+    let left_behind = if files.file_compression_type.is_compressed() {
+        "compressed text"
+    } else if files.file_source().file_type() == "avro" {
+        "Avro"
+    } else if source.downcast_ref::<CsvSource>().is_some_and(|csv| csv.terminator().is_some()) {
+        "CSV whose lines end otherwise than usual"
+    } else if is_array() {
+        "an array of JSON"
+    } else {
+        return Ok(());
+    };
+    Err(format!("it reads {left_behind}, which workers can not"))
+}
+
 fn leaf(plan: &dyn ExecutionPlan) -> Result<(), String> {
     if let Some(scan) = plan.downcast_ref::<DataSourceExec>() {
         let source: &dyn Any = scan.data_source().as_ref();
-        return if source.is::<FileScanConfig>() || source.is::<MemorySourceConfig>() {
-            Ok(())
-        } else {
-            Err("it reads a source that can not be cut into tasks".into())
+        return match source.downcast_ref::<FileScanConfig>() {
+            Some(files) => check_files(files),
+            None if source.is::<MemorySourceConfig>() => Ok(()),
+            None => Err("it reads a source that can not be cut into tasks".into()),
         };
     }
     if plan.is::<StreamingTableExec>() {

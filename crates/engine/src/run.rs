@@ -29,6 +29,7 @@ pub(crate) use worker::LOCAL_WORKER;
 pub use worker::{WorkerInfo, WorkerState};
 
 pub use crate::query::{StageInfo, TaskInfo, TaskState, Tasks};
+pub use crate::storage::is_json_array;
 
 /// The stack of a thread that plans or runs statements: expressions and plans are trees, which the limits keep as small as
 /// this takes. Pages that are not used cost nothing.

@@ -35,6 +35,7 @@ pub(crate) use commit::FileCommit;
 pub(crate) use counting::{ReadCounter, counted};
 pub use definition::TableDefinition;
 pub(crate) use external::ExternalTable;
+pub use external::is_json_array;
 pub(crate) use files::Files;
 pub(crate) use location::Location;
 pub(crate) use partition::folder_value;

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use ballista_core::serde::protobuf::MultiTaskDefinition;
+use datafusion::error::DataFusionError;
 use parking_lot::Mutex;
 use tidemill_engine::error::{Error, Result};
 use tidemill_engine::run::{Abort, QueryRuntime, TaskEnvironment};
@@ -45,7 +46,25 @@ pub(super) struct Accepted {
     pub(super) job: Arc<Job>,
     pub(super) number: TaskNumber,
     pub(super) stop: CancellationToken,
+    pub(super) first_error: FirstError,
     count: Arc<AtomicUsize>,
+}
+
+/// The error that a task failed with first. Ballista's writers make a text of it, which has no kind.
+#[derive(Debug, Clone, Default)]
+pub(super) struct FirstError(Arc<Mutex<Option<DataFusionError>>>);
+
+impl FirstError {
+    /// Notes the error if it is the first. Returns one with the same text.
+    pub(super) fn note(&self, error: DataFusionError) -> DataFusionError {
+        let text = error.to_string();
+        self.0.lock().get_or_insert(error);
+        DataFusionError::Execution(text)
+    }
+
+    pub(super) fn take(&self) -> Option<DataFusionError> {
+        self.0.lock().take()
+    }
 }
 
 impl Drop for Accepted {
@@ -108,7 +127,8 @@ impl Jobs {
             let (number, stop) = ((tasks.stage_id, task_id), job.stop.child_token());
             job.tasks.lock().insert(number, stop.clone());
             self.tasks.fetch_add(1, Ordering::Relaxed);
-            Accepted { job: Arc::clone(&job), number, stop, count: Arc::clone(&self.tasks) }
+            let (job, count) = (Arc::clone(&job), Arc::clone(&self.tasks));
+            Accepted { job, number, stop, first_error: FirstError::default(), count }
         };
         tasks.task_ids.iter().map(|task| accept(task.task_id)).collect()
     }

@@ -70,6 +70,7 @@ fn failure(worker: &str, task: &Accepted, error: DataFusionError) -> FailedTask 
             failed_reason: Some(FailedReason::TaskKilled(TaskKilled {})),
         };
     }
+    let error = task.first_error.take().unwrap_or(error);
     // Who lost the output of an earlier stage matters to the coordinator more than the words.
     match FailedTask::from(BallistaError::from(error_like(&error))) {
         lost @ FailedTask { failed_reason: Some(FailedReason::FetchPartitionError(_)), .. } => lost,

@@ -6,10 +6,11 @@ use ballista_core::JobId;
 use ballista_core::execution_plans::RuntimeStatsExec;
 use ballista_core::serde::scheduler::TaskDefinition;
 use ballista_executor::execution_engine::{DefaultExecutionEngine, ExecutionEngine, QueryStageExecutor};
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
 use tidemill_engine::run::TaskEnvironment;
 
@@ -82,14 +83,19 @@ impl Stages {
 
 /// The plan, so that it ends when the task is stopped.
 fn stoppable(plan: Arc<dyn ExecutionPlan>, accepted: &Accepted) -> Result<Arc<dyn ExecutionPlan>> {
-    let wrap = |plan| Arc::new(StoppableExec::new(plan, accepted)) as Arc<dyn ExecutionPlan>;
-    if !plan.exists(|node| Ok(node.is::<RuntimeStatsExec>()))? {
+    let has_statistics = plan.exists(|node| Ok(node.is::<RuntimeStatsExec>()))?;
+    let wrap = |node: Arc<dyn ExecutionPlan>| Arc::new(StoppableExec::new(node, accepted)) as Arc<dyn ExecutionPlan>;
+    if !has_statistics {
         return Ok(wrap(plan));
     }
-    // Ballista looks for statistics along a way on which it knows every operator.
-    let at_leaves = |node: Arc<dyn ExecutionPlan>| {
-        let is_leaf = node.children().is_empty();
-        Ok(if is_leaf { Transformed::yes(wrap(node)) } else { Transformed::no(node) })
+    // Ballista looks for statistics and the state of windows along a way on which it knows every operator: there it stays as it is.
+    let below = |node: Arc<dyn ExecutionPlan>| {
+        let is_way = node.exists(|node| Ok(is_looked_for(node)))?;
+        Ok(if is_way { Transformed::no(node) } else { Transformed::new(wrap(node), true, TreeNodeRecursion::Jump) })
     };
-    plan.transform_up(at_leaves).data()
+    plan.transform_down(below).data()
+}
+
+fn is_looked_for(node: &Arc<dyn ExecutionPlan>) -> bool {
+    node.is::<RuntimeStatsExec>() || node.is::<BoundedWindowAggExec>() || node.is::<WindowAggExec>()
 }

@@ -1,4 +1,4 @@
-//! Operators that can be stopped.
+//! Operators that can be stopped, and remember why they failed.
 //!
 //! Ballista's writers compute in tasks of tokio that nobody holds, so that dropping a stage ends none of them. So the stage's
 //! rows come through here, and stop coming: what is below is dropped, and the writers end with an error.
@@ -18,13 +18,14 @@ use futures::Stream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::jobs::Accepted;
+use super::jobs::{Accepted, FirstError};
 
-/// Hands on the rows of its input until the task is stopped.
+/// Hands on the rows of its input until the task is stopped, and notes the error that ends them.
 pub(super) struct StoppableExec {
     input: Arc<dyn ExecutionPlan>,
     properties: Arc<PlanProperties>,
     stop: CancellationToken,
+    first_error: FirstError,
     /// Who waits for the end of the job waits for whoever holds the plan.
     alive: TaskTrackerToken,
 }
@@ -32,7 +33,8 @@ pub(super) struct StoppableExec {
 impl StoppableExec {
     pub(super) fn new(input: Arc<dyn ExecutionPlan>, task: &Accepted) -> Self {
         let properties = Arc::clone(input.properties());
-        Self { input, properties, stop: task.stop.clone(), alive: task.job.alive.token() }
+        let (stop, first_error) = (task.stop.clone(), task.first_error.clone());
+        Self { input, properties, stop, first_error, alive: task.job.alive.token() }
     }
 }
 
@@ -75,18 +77,20 @@ impl ExecutionPlan for StoppableExec {
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         let input = children.into_iter().next().unwrap_or_else(|| Arc::clone(&self.input));
         let properties = Arc::clone(input.properties());
-        Ok(Arc::new(Self { input, properties, stop: self.stop.clone(), alive: self.alive.clone() }))
+        let (stop, first_error, alive) = (self.stop.clone(), self.first_error.clone(), self.alive.clone());
+        Ok(Arc::new(Self { input, properties, stop, first_error, alive }))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         if self.stop.is_cancelled() {
             return Err(stopped());
         }
-        let rows = self.input.execute(partition, context)?;
+        let rows = self.input.execute(partition, context).map_err(|error| self.first_error.note(error))?;
         Ok(Box::pin(Stoppable {
             schema: rows.schema(),
             rows: Some(rows),
             stopped: Box::pin(self.stop.clone().cancelled_owned()),
+            first_error: self.first_error.clone(),
             _alive: self.alive.clone(),
         }))
     }
@@ -97,6 +101,7 @@ struct Stoppable {
     /// Absent when it was stopped.
     rows: Option<SendableRecordBatchStream>,
     stopped: Pin<Box<WaitForCancellationFutureOwned>>,
+    first_error: FirstError,
     _alive: TaskTrackerToken,
 }
 
@@ -108,10 +113,9 @@ impl Stream for Stoppable {
             self.rows = None;
             return Poll::Ready(Some(Err(stopped())));
         }
-        match &mut self.rows {
-            Some(rows) => rows.as_mut().poll_next(context),
-            None => Poll::Ready(None),
-        }
+        let Some(rows) = &mut self.rows else { return Poll::Ready(None) };
+        let next = rows.as_mut().poll_next(context);
+        next.map(|next| next.map(|batch| batch.map_err(|error| self.first_error.note(error))))
     }
 }
 

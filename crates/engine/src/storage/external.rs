@@ -34,6 +34,8 @@ use crate::{Error, ErrorKind, Result, Subject};
 
 mod scan;
 
+pub use scan::is_json_array;
+
 /// A table of files in one store. Files that appear later are seen by the next scan.
 pub(crate) struct ExternalTable {
     policy: Arc<StoragePolicy>,

@@ -1,11 +1,13 @@
 //! Planning a scan: list, prune by partition, attach statistics, spread over the cores.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::Schema;
 use datafusion::catalog::Session;
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, DFSchema, Statistics, TableReference, project_schema};
+use datafusion::datasource::file_format::json::JsonFormat;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::listing::helpers::filter_partitioned_file;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
@@ -26,6 +28,14 @@ use crate::cache::{Source, Sources};
 use crate::storage::location::Shape;
 use crate::storage::{FileSet, listing, partition};
 use crate::{Error, ErrorKind, Result, Subject};
+
+/// Marks a file that is one array of JSON: its reader, and the bytes of a plan, do not tell it from lines of JSON.
+struct JsonArray;
+
+/// Whether a file of a scan is one array of JSON.
+pub fn is_json_array(file: &PartitionedFile) -> bool {
+    file.extension::<JsonArray>().is_some()
+}
 
 impl ExternalTable {
     /// The plan that reads the columns of `projection`.
@@ -103,7 +113,13 @@ impl ExternalTable {
 
     fn partitioned(&self, file: ObjectMeta) -> Result<PartitionedFile> {
         let values = partition::values(&file.location, &self.partitions)?;
-        Ok(PartitionedFile::new_from_meta(file).with_partition_values(values))
+        let file = PartitionedFile::new_from_meta(file).with_partition_values(values);
+        Ok(if self.is_json_array() { file.with_extension(JsonArray) } else { file })
+    }
+
+    fn is_json_array(&self) -> bool {
+        let format: &dyn Any = self.format.as_ref();
+        format.downcast_ref::<JsonFormat>().is_some_and(|json| !json.options().newline_delimited)
     }
 
     /// Leaves out the files whose folders already say that they have no matching row.
