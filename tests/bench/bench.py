@@ -7,9 +7,11 @@ others' caller in process.
 
 import argparse
 import http.client
+import json
 import math
 import os
 import pathlib
+import re
 import statistics
 import subprocess
 import sys
@@ -56,38 +58,55 @@ def at(times: list[float], percent: int) -> float:
     return times[min(len(times) * percent // 100, len(times) - 1)] * 1e3
 
 
-class Tidemill:
-    name = "tidemill"
+class Process:
+    """The binary, and the addresses of the doors that it announces."""
 
-    def __init__(self, data: pathlib.Path, folder: pathlib.Path) -> None:
-        config = folder / "bench.toml"
-        # Each query is to be computed each time.
-        settings = '[settings]\ncatalog = "tpch"\nresult_cache = "off"\n'
-        config.write_text(f'[catalogs.tpch.schemas.public]\nlocation = "{data}"\n{settings}')
-        command = [BINARY, "serve", "--config", config, "--http", "127.0.0.1:0", "--data-dir", folder / "data"]
-        began = time.perf_counter()
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        for line in self.process.stdout:
-            if line.startswith("listening door=http"):
-                break
-        else:
-            sys.exit("the server ended before it listened")
-        self.started = time.perf_counter() - began
-        self.connection = http.client.HTTPConnection(line.split("address=")[1].strip(), timeout=600)
-        self.run("SELECT 1")
-        self.ready = time.perf_counter() - began
+    def __init__(self, *arguments: object) -> None:
+        self.process = subprocess.Popen([BINARY, *map(str, arguments)], stdout=subprocess.PIPE, text=True)
+        self.doors: dict[str, str] = {}
 
-    def run(self, sql: str) -> None:
-        headers = {"Content-Type": "application/sql", "Accept": "application/vnd.apache.arrow.stream"}
-        self.connection.request("POST", "/v1/query", sql.encode(), headers)
-        response = self.connection.getresponse()
-        body = response.read()
-        if response.status != 200:
-            sys.exit(f"{sql}: {response.status} {body.decode()}")
+    def address(self, door: str) -> str:
+        while door not in self.doors:
+            line = self.process.stdout.readline()
+            if not line:
+                sys.exit(f"the process ended before its door '{door}' was open")
+            if found := re.match(r"listening door=(\S+) address=(\S+)", line):
+                self.doors[found[1]] = found[2]
+        return self.doors[door]
 
     def stop(self) -> None:
         self.process.terminate()
         self.process.wait(timeout=60)
+
+
+class Tidemill(Process):
+    """A server, and one connection to it."""
+
+    name = "tidemill"
+
+    def __init__(self, data: pathlib.Path, folder: pathlib.Path, *arguments: object) -> None:
+        config = folder / "bench.toml"
+        # Each query is to be computed each time.
+        settings = '[settings]\ncatalog = "tpch"\nresult_cache = "off"\n'
+        config.write_text(f'[catalogs.tpch.schemas.public]\nlocation = "{data}"\n{settings}')
+        began = time.perf_counter()
+        super().__init__("serve", "--config", config, "--http", "127.0.0.1:0", "--data-dir", folder / "data", *arguments)
+        self.connection = http.client.HTTPConnection(self.address("http"), timeout=3600)
+        self.started = time.perf_counter() - began
+        self.run("SELECT 1")
+        self.ready = time.perf_counter() - began
+
+    def run(self, sql: str) -> None:
+        self.ask("POST", "/v1/query", {"sql": sql}, "application/vnd.apache.arrow.stream")
+
+    def ask(self, method: str, path: str, body: object, accept: str = "application/json") -> tuple[bytes, http.client.HTTPMessage]:
+        headers = {"Content-Type": "application/json", "Accept": accept}
+        self.connection.request(method, path, json.dumps(body), headers)
+        response = self.connection.getresponse()
+        answer = response.read()
+        if not 200 <= response.status < 300:
+            sys.exit(f"{body}: {response.status} {answer.decode()}")
+        return answer, response.headers
 
 
 class DataFusion:
@@ -125,13 +144,18 @@ def seconds(engine, sql: str) -> float:
     return time.perf_counter() - began
 
 
-def compare(engines: list, options: argparse.Namespace) -> None:
+def queries() -> list[tuple[str, str]]:
+    """The 22 queries, by name."""
+    return [(path.stem, path.read_text().strip().rstrip(";")) for path in sorted((ROOT / "tests" / "sql" / "tpch").glob("q*.sql"))]
+
+
+def compare(engines: list, options: argparse.Namespace) -> list[list[float]]:
+    """The queries by each engine in turn; the ratios of the first engine to each of the others, by query."""
     print(f"\nTPC-H, scale {options.scale:g}, seconds, median of {options.repeats}")
-    print("query" + "".join(f"{engine.name:>12}" for engine in engines) + "   vs datafusion   vs duckdb")
+    print("query" + "".join(f"{engine.name:>12}" for engine in engines) + "".join(f"{'vs ' + engine.name:>16}" for engine in engines[1:]))
     totals = [0.0] * len(engines)
     ratios: list[list[float]] = []
-    for path in sorted((ROOT / "tests" / "sql" / "tpch").glob("q*.sql")):
-        sql = path.read_text().strip().rstrip(";")
+    for name, sql in queries():
         times: list[list[float]] = [[] for _ in engines]
         for engine in engines:
             engine.run(sql)
@@ -141,15 +165,18 @@ def compare(engines: list, options: argparse.Namespace) -> None:
         medians = [statistics.median(taken) for taken in times]
         totals = [total + median for total, median in zip(totals, medians)]
         ratios.append([medians[0] / median for median in medians[1:]])
-        line(path.stem, medians)
+        line(name, medians)
     line("all", totals)
-    geometric = [math.exp(statistics.fmean(math.log(pair[at]) for pair in ratios)) for at in range(2)]
-    print(f"geometric mean of the ratios: {geometric[0]:.2f} to datafusion, {geometric[1]:.2f} to duckdb")
+    means = [math.exp(statistics.fmean(math.log(row[at]) for row in ratios)) for at in range(len(engines) - 1)]
+    told = ", ".join(f"{mean:.2f} to {engine.name}" for mean, engine in zip(means, engines[1:]))
+    print(f"geometric mean of the ratios: {told}")
+    return ratios
 
 
 def line(name: str, values: list[float]) -> None:
     cells = "".join(f"{value:12.3f}" for value in values)
-    print(f"{name:5}{cells}{values[0] / values[1]:16.2f}{values[0] / values[2]:12.2f}", flush=True)
+    ratios = "".join(f"{values[0] / value:16.2f}" for value in values[1:])
+    print(f"{name:5}{cells}{ratios}", flush=True)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from server import serving
+from server import serving, wait_until
 from test_config import change
 from test_error_codes import expect
 from test_limits import names_key, settings
@@ -46,6 +46,8 @@ REFUSED = {
     "in a row without a comma": "SELECT " + "1-" * 30_000 + "1",
     "limits.max_expression_depth": "SELECT " + "1-" * 19_900 + "1",
     "limits.max_plan_operators": "SELECT 1" + " UNION SELECT 1" * 12_000,
+    "limits.max_plan_depth": "WITH c0 AS (SELECT 1 AS x), " + ", ".join(f"c{n + 1} AS (SELECT x + 1 AS x FROM c{n})" for n in range(20_000)) + " SELECT * FROM c20000",
+    "limits.max_select_columns": "SELECT " + ", ".join(f"{n} AS c{n}" for n in range(20_000)),
 }
 
 
@@ -65,6 +67,7 @@ def test_a_long_list_is_not_deep(server):
     [
         ("max_expression_depth", "SELECT 1 + 2 + 3 + 4", "SELECT 1 + 2 + 3 + 4 + 5 + 6 + 7 + 8"),
         ("max_plan_operators", "SELECT 1 UNION ALL SELECT 2", "SELECT 1" + " UNION ALL SELECT 2" * 9),
+        ("max_select_columns", "SELECT 1, 2, 3, 4, 5, 6", "SELECT x FROM (SELECT 1 AS x) t GROUP BY x, x + 1, x + 2, x + 3, x + 4, x + 5, x + 6"),
         ("max_plan_depth", "SELECT x FROM (SELECT 1 AS x) t", "SELECT 1 FROM " + ", ".join(f"(SELECT 1) t{n}" for n in range(9))),
     ],
 )
@@ -82,6 +85,12 @@ def test_a_deadline_while_a_statement_is_planned(server):
     expect(server.post({"sql": SLOW_TO_PLAN, "timeout_ms": 300}), "TIMEOUT", 504, "57014")
     response = server.http.post(server.url("/v1/validate"), json={"sql": SLOW_TO_PLAN, "session": {"statement_timeout": "300ms"}})
     expect(response, "TIMEOUT", 504, "57014")
+
+
+def test_planning_ends_when_nobody_waits_for_it(server):
+    for _ in range(3):
+        expect(server.post({"sql": SLOW_TO_PLAN, "timeout_ms": 300}), "TIMEOUT", 504, "57014")
+    wait_until(lambda: "\ntidemill_statements_planning 0\n" in server.http.get(server.url("/metrics")).text, 60, "an end of planning")
 
 
 def test_others_are_answered_while_statements_are_planned(tmp_path):

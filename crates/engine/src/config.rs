@@ -128,6 +128,8 @@ pub struct LimitsConfig {
     pub max_plan_operators: usize,
     /// How deep the operators of one plan may nest.
     pub max_plan_depth: usize,
+    /// The most expressions that one `SELECT` or its `GROUP BY` may list.
+    pub max_select_columns: usize,
     /// The longest time any session may set as `statement_timeout`; 0 means no bound.
     pub max_statement_timeout: Span,
 }

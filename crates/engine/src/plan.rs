@@ -5,6 +5,7 @@
 //! session's view of the catalogs → physical plan, or a command that changes the session, the catalog or another query.
 
 mod access;
+mod attended;
 mod chains;
 mod classify;
 mod command;

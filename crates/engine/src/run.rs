@@ -21,7 +21,7 @@ pub(crate) use cpu_pool::{CpuPool, CpuThreads};
 pub use environment::{Abort, QueryRuntime, TaskEnvironment};
 pub(crate) use execution::Execution;
 pub(crate) use memory::{AccountedPool, MemoryBudget, Relief};
-pub(crate) use planning::PlanningThreads;
+pub(crate) use planning::{PlanningThreads, check_attended};
 pub use runner::{Computed, Runner, Work};
 pub(crate) use runners::{Route, Runners};
 pub(crate) use spill::SpillArea;

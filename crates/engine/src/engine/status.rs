@@ -38,6 +38,8 @@ pub struct EngineStatus {
     pub results_bytes: u64,
     /// Queries whose history was not stored because the disk was too slow.
     pub history_dropped: u64,
+    /// Statements that are planned now, those among them for which nobody waits any more.
+    pub statements_planning: u64,
     /// Threads that compute.
     pub cpu_threads: u64,
     /// Seconds since the start.
@@ -65,6 +67,7 @@ impl Engine {
             spill_bytes: self.environment.spill.used(),
             results_bytes: self.results.bytes(),
             history_dropped: self.queries.history().dropped(),
+            statements_planning: self.planning.busy() as u64,
             cpu_threads: self.environment.cpu.threads() as u64,
             uptime_seconds: chrono::Utc::now().signed_duration_since(self.started_at).num_seconds().max(0) as u64,
             draining: self.queries.closed(),

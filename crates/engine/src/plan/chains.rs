@@ -1,10 +1,12 @@
-//! Long chains of `AND` and `OR`, made shallow: `((a OR b) OR c) OR d` means the same as `(a OR b) OR (c OR d)`, in the same
-//! order, and what planning does for each level of a tree it then does for few.
+//! Long chains of `AND`, `OR` and `UNION`, made shallow: `((a OR b) OR c) OR d` means the same as `(a OR b) OR (c OR d)`, in
+//! the same order, and what planning does for each level of a tree it then does for few.
 
 use std::ops::ControlFlow;
 
 use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Ident, VisitorMut};
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, Expr, Ident, Query, SetExpr, SetOperator, SetQuantifier, Table, VisitorMut,
+};
 
 use super::parameters::visit_inner;
 
@@ -27,7 +29,29 @@ impl VisitorMut for Chains {
             let op = op.clone();
             if length(expr, &op) > LONG {
                 let chain = std::mem::replace(expr, nothing());
-                *expr = balanced(terms(chain, &op), &op);
+                let join =
+                    |left, right| Expr::BinaryOp { left: Box::new(left), op: op.clone(), right: Box::new(right) };
+                *expr = balanced(terms(chain, &op), join).unwrap_or_else(nothing);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        let body = query.body.as_mut();
+        if let SetExpr::SetOperation { op: SetOperator::Union, set_quantifier, .. } = body {
+            let quantifier = *set_quantifier;
+            // Columns that are found by their names depend on the order.
+            let by_place = matches!(quantifier, SetQuantifier::All | SetQuantifier::Distinct | SetQuantifier::None);
+            if by_place && united(body, quantifier) > LONG {
+                let chain = std::mem::replace(body, no_rows());
+                *body = balanced(parts(chain, quantifier), |left, right| SetExpr::SetOperation {
+                    left: Box::new(left),
+                    op: SetOperator::Union,
+                    set_quantifier: quantifier,
+                    right: Box::new(right),
+                })
+                .unwrap_or_else(no_rows);
             }
         }
         ControlFlow::Continue(())
@@ -68,19 +92,55 @@ fn terms(chain: Expr, operator: &BinaryOperator) -> Vec<Expr> {
     terms
 }
 
-fn balanced(mut terms: Vec<Expr>, operator: &BinaryOperator) -> Expr {
+/// In the place of a query while it moves.
+fn no_rows() -> SetExpr {
+    SetExpr::Table(Box::new(Table { table_name: None, schema_name: None }))
+}
+
+fn united(mut chain: &SetExpr, quantifier: SetQuantifier) -> usize {
+    let mut length = 1;
+    while let SetExpr::SetOperation { left, op: SetOperator::Union, set_quantifier, .. } = chain
+        && *set_quantifier == quantifier
+    {
+        chain = left;
+        length += 1;
+    }
+    length
+}
+
+/// What is united, from left to right.
+fn parts(chain: SetExpr, quantifier: SetQuantifier) -> Vec<SetExpr> {
+    let mut parts = Vec::new();
+    let mut rest = chain;
+    rest = loop {
+        match rest {
+            SetExpr::SetOperation { left, op: SetOperator::Union, set_quantifier, right }
+                if set_quantifier == quantifier =>
+            {
+                parts.push(*right);
+                rest = *left;
+            }
+            first => break first,
+        }
+    };
+    parts.push(rest);
+    parts.reverse();
+    parts
+}
+
+fn balanced<T>(mut terms: Vec<T>, join: impl Fn(T, T) -> T) -> Option<T> {
     while terms.len() > 1 {
         let mut pairs = Vec::with_capacity(terms.len().div_ceil(2));
         let mut rest = terms.into_iter();
         while let Some(left) = rest.next() {
             pairs.push(match rest.next() {
-                Some(right) => Expr::BinaryOp { left: Box::new(left), op: operator.clone(), right: Box::new(right) },
+                Some(right) => join(left, right),
                 None => left,
             });
         }
         terms = pairs;
     }
-    terms.pop().unwrap_or_else(nothing)
+    terms.pop()
 }
 
 #[cfg(test)]

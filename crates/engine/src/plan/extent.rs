@@ -10,8 +10,8 @@ use std::ops::ControlFlow;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{self, BinaryExpr, LogicalPlan, Operator};
 use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast::{Expr, ObjectName, Query, SetExpr, Spanned, VisitorMut};
-use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+use datafusion::sql::sqlparser::ast::{Expr, GroupByExpr, ObjectName, Query, Select, SetExpr, Spanned, VisitorMut};
+use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan};
 
 use mentions::Mentions;
 
@@ -57,8 +57,8 @@ pub(super) fn check_text(tokens: &[TokenWithSpan]) -> Result<()> {
     Ok(())
 }
 
-/// Refuses expressions that nest deeper than they may, and queries of which it can be told by their text that their plans would
-/// be too large.
+/// Refuses expressions that nest deeper than they may, lists that are longer, and queries of which it can be told by their text
+/// that their plans would be too large.
 pub(super) fn check_statement(statement: &mut Statement, limits: &LimitsConfig) -> Result<()> {
     let mut extent = Extent { limits, depth: 0, mentions: Mentions::default() };
     match visit_inner(statement, &mut extent) {
@@ -107,18 +107,34 @@ impl VisitorMut for Extent<'_> {
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
         self.mentions.enter(query);
         let mut operations = 0;
-        let mut body = query.body.as_ref();
-        while let SetExpr::SetOperation { left, .. } = body {
-            operations += 1;
-            body = left.as_ref();
-            self.bound(operations)?;
+        let mut open = vec![query.body.as_ref()];
+        while let Some(body) = open.pop() {
+            if let SetExpr::SetOperation { left, right, .. } = body {
+                operations += 1;
+                self.bound(operations)?;
+                open.extend([right.as_ref(), left.as_ref()]);
+            }
         }
         ControlFlow::Continue(())
     }
 
     fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<Error> {
-        let reads = self.mentions.leave();
+        let (reads, depth) = self.mentions.leave();
+        if depth > self.limits.max_plan_depth {
+            return ControlFlow::Break(too_deep(self.limits.max_plan_depth));
+        }
         self.bound(reads)
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
+        let limit = self.limits.max_select_columns;
+        let listed = select.projection.get(limit);
+        let grouped = match &select.group_by {
+            GroupByExpr::Expressions(keys, _) => keys.get(limit),
+            GroupByExpr::All(_) => None,
+        };
+        let place = listed.map(Spanned::span).or_else(|| grouped.map(Spanned::span));
+        place.map_or(ControlFlow::Continue(()), |place| ControlFlow::Break(too_wide(limit, place)))
     }
 
     fn pre_visit_relation(&mut self, relation: &mut ObjectName) -> ControlFlow<Error> {
@@ -148,12 +164,7 @@ fn walk(plan: &LogicalPlan, depth: usize, left: &mut usize, limits: &LimitsConfi
     while let Some((node, depth)) = open.pop() {
         *left = left.checked_sub(1 + conditions(node)?).ok_or_else(|| too_many(limits.max_plan_operators))?;
         if depth > limits.max_plan_depth {
-            let limit = limits.max_plan_depth;
-            return Err(Error::invalid(format!(
-                "the plan has operators nested deeper than limits.max_plan_depth ({limit})"
-            ))
-            .at_limit(limit as u64)
-            .hint("keep a part of the answer in a table, and go on from there"));
+            return Err(too_deep(limits.max_plan_depth));
         }
         if let LogicalPlan::TableScan(scan) = node
             && let Some(view) = scan.source.get_logical_plan()
@@ -194,6 +205,19 @@ fn conditions(node: &LogicalPlan) -> Result<usize> {
         })?;
     }
     Ok(combined)
+}
+
+fn too_deep(limit: usize) -> Error {
+    Error::invalid(format!("the plan has operators nested deeper than limits.max_plan_depth ({limit})"))
+        .at_limit(limit as u64)
+        .hint("keep a part of the answer in a table, and go on from there")
+}
+
+fn too_wide(limit: usize, place: Span) -> Error {
+    Error::invalid(format!("a SELECT lists more expressions than limits.max_select_columns ({limit})"))
+        .at_place(Place::of(place))
+        .at_limit(limit as u64)
+        .hint("put values that belong together into lists, or into rows")
 }
 
 fn too_many(limit: usize) -> Error {

@@ -6,9 +6,11 @@ use datafusion::execution::FunctionRegistry;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{AggregateUDF, Documentation, ScalarUDF, Signature};
+use datafusion::optimizer::Analyzer;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionConfig;
 
-use super::{library, semantics};
+use super::{attended, library, semantics};
 use crate::catalog::{FunctionInfo, FunctionKind};
 use crate::error::Result;
 use crate::run::CpuThreads;
@@ -30,12 +32,24 @@ pub(crate) fn base_state(runtime: Arc<RuntimeEnv>, cpu_threads: usize) -> Result
     options.sql_parser.collect_spans = true;
     // The file a table is read from decides where its rows are filtered best.
     options.execution.parquet.pushdown_filters = false;
+    let mut analyzers = Analyzer::new().rules;
+    analyzers.extend(semantics::rules());
     let mut state = SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(runtime)
-        .with_expr_planners(vec![Arc::new(semantics::Constants), Arc::new(semantics::Intervals)])
-        .with_relation_planners(vec![Arc::new(semantics::Merging), Arc::new(semantics::Unnesting)])
-        .with_optimizer_rules(semantics::optimizer_rules())
+        .with_expr_planners(vec![
+            Arc::new(attended::Asking),
+            Arc::new(semantics::Constants),
+            Arc::new(semantics::Intervals),
+        ])
+        .with_relation_planners(vec![
+            Arc::new(attended::Asking),
+            Arc::new(semantics::Merging),
+            Arc::new(semantics::Unnesting),
+        ])
+        .with_analyzer_rules(attended::analyzers(analyzers))
+        .with_optimizer_rules(attended::optimizers(semantics::optimizer_rules()))
+        .with_physical_optimizer_rules(attended::physical_optimizers(PhysicalOptimizer::new().rules))
         .with_default_features()
         .build();
     datafusion_functions_json::register_all(&mut state)?;
@@ -49,9 +63,6 @@ pub(crate) fn base_state(runtime: Arc<RuntimeEnv>, cpu_threads: usize) -> Result
     }
     for (name, function) in semantics::table_functions(&state) {
         state.register_udtf(&name, function);
-    }
-    for rule in semantics::rules() {
-        state.add_analyzer_rule(rule);
     }
     follow_config(&mut state)?;
     Ok(state)

@@ -1,16 +1,35 @@
 //! The threads that statements are planned on.
 //!
 //! Planning computes without a pause, so that on the thread that waits for it neither a cancel nor a deadline would be heard,
-//! and nobody else would be answered there. Here whoever waits can leave: the work notices where it waits next, and until then
-//! it is bounded by the limits on what a statement may be.
+//! and nobody else would be answered there. Here whoever waits can leave: the work notices where it waits next, and where the
+//! planner asks whether anybody waits ([`check_attended`]). In between it is bounded by the limits on what a statement may be.
 
+use std::cell::RefCell;
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use datafusion::error::DataFusionError;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 
 use super::STACK_BYTES;
 use crate::error::{Error, Result, catch_panic};
+
+thread_local! {
+    /// Whether whoever waited for the work of this thread has left.
+    static LEFT: RefCell<Option<Arc<AtomicBool>>> = const { RefCell::new(None) };
+}
+
+/// Goes on only if somebody waits for what this thread plans. On other threads it always does.
+///
+/// # Errors
+/// If nobody does; so nobody hears of it.
+pub(crate) fn check_attended() -> Result<(), DataFusionError> {
+    let left = LEFT.with_borrow(|left| left.as_ref().is_some_and(|left| left.load(Ordering::Relaxed)));
+    if left { Err(DataFusionError::Execution("nobody waits for this plan".to_owned())) } else { Ok(()) }
+}
 
 /// Threads that come when statements are planned and go when there are none.
 #[derive(Debug)]
@@ -20,6 +39,8 @@ pub(crate) struct PlanningThreads {
     owner: Handle,
     /// Where planning waits for files and stores.
     io: Handle,
+    /// How many plan at this moment, for someone or for nobody.
+    busy: Arc<AtomicUsize>,
 }
 
 impl PlanningThreads {
@@ -32,7 +53,7 @@ impl PlanningThreads {
             .build()
             .map_err(|error| Error::internal(format!("cannot make the threads that plan: {error}")))?;
         let owner = runtime.handle().clone();
-        Ok(Self { runtime: Some(runtime), owner, io })
+        Ok(Self { runtime: Some(runtime), owner, io, busy: Arc::default() })
     }
 
     /// Runs the work on a thread of its own. Who drops the future leaves the work, which then ends where it waits next, or
@@ -44,7 +65,11 @@ impl PlanningThreads {
     {
         let (mut sender, outcome) = oneshot::channel();
         let io = self.io.clone();
+        let (left, busy) = (Arc::new(AtomicBool::new(false)), Arc::clone(&self.busy));
+        let leaving = Leaving(Arc::clone(&left));
         self.owner.spawn_blocking(move || {
+            let _busy = Busy::new(busy);
+            LEFT.set(Some(left));
             let done = io.block_on(async {
                 tokio::select! {
                     biased;
@@ -58,8 +83,41 @@ impl PlanningThreads {
             }
         });
         async {
+            let _leaving = leaving;
             outcome.await.unwrap_or_else(|_| Err(Error::internal("the thread that planned the statement was lost")))
         }
+    }
+
+    /// How many threads plan at this moment, those among them for which nobody waits any more.
+    pub(crate) fn busy(&self) -> usize {
+        self.busy.load(Ordering::Relaxed)
+    }
+}
+
+/// Says that nobody waits when the future is dropped that did.
+#[derive(Debug)]
+struct Leaving(Arc<AtomicBool>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A thread that plans.
+#[derive(Debug)]
+struct Busy(Arc<AtomicUsize>);
+
+impl Busy {
+    fn new(busy: Arc<AtomicUsize>) -> Self {
+        busy.fetch_add(1, Ordering::Relaxed);
+        Self(busy)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -95,6 +153,25 @@ mod tests {
         go_on.send(()).unwrap();
         ended.await.unwrap_or(());
         threads.run(async { Ok(()) }).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn work_that_nobody_waits_for_can_tell() {
+        let threads = PlanningThreads::new(1, Handle::current()).unwrap();
+        let (go_on, stuck) = mpsc::channel::<()>();
+        let ((begin, begun), (end, ended)) = (oneshot::channel(), oneshot::channel());
+        let work = threads.run(async move {
+            let _ = begin.send(check_attended().is_ok());
+            let _ = stuck.recv();
+            let _ = end.send(check_attended().is_ok());
+            Ok(())
+        });
+        assert_eq!((begun.await, threads.busy()), (Ok(true), 1));
+        drop(work);
+        go_on.send(()).unwrap();
+        assert_eq!(ended.await, Ok(false));
+        threads.run(async { Ok(check_attended()?) }).await.unwrap();
+        assert!(check_attended().is_ok());
     }
 
     #[tokio::test]

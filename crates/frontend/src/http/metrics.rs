@@ -93,10 +93,15 @@ struct Page(String);
 
 impl Page {
     fn engine(&mut self, status: &EngineStatus) {
-        let gauges: [(&str, &str, u64); 13] = [
+        let gauges: [(&str, &str, u64); 14] = [
             ("tidemill_queries_running", "Queries that hold a permit.", status.queries_running),
             ("tidemill_queries_queued", "Queries that wait for a permit.", status.queries_queued),
             ("tidemill_queries_living", "Queries that have not ended.", status.queries_living),
+            (
+                "tidemill_statements_planning",
+                "Statements that are planned, those that nobody waits for any more among them.",
+                status.statements_planning,
+            ),
             ("tidemill_sessions", "Open named sessions.", status.sessions),
             ("tidemill_memory_used_bytes", "Memory reserved by queries and tables.", status.memory_used_bytes),
             ("tidemill_memory_peak_bytes", "The most memory reserved at once.", status.memory_peak_bytes),

@@ -17,7 +17,7 @@ use crate::telemetry;
 type Put = fn(&mut Config, Value) -> Result<(), DecodeError>;
 
 /// The keys that a running server takes up anew.
-const CHANGEABLE: [(&str, Put); 14] = [
+const CHANGEABLE: [(&str, Put); 15] = [
     ("server.log.level", |config, value| set_log_level(config, value)),
     ("admission.max_running", |config, value| put(&mut config.engine.admission.max_running, value)),
     ("admission.max_running_per_principal", |config, value| {
@@ -34,6 +34,7 @@ const CHANGEABLE: [(&str, Put); 14] = [
     ("limits.max_expression_depth", |config, value| put(&mut config.engine.limits.max_expression_depth, value)),
     ("limits.max_plan_operators", |config, value| put(&mut config.engine.limits.max_plan_operators, value)),
     ("limits.max_plan_depth", |config, value| put(&mut config.engine.limits.max_plan_depth, value)),
+    ("limits.max_select_columns", |config, value| put(&mut config.engine.limits.max_select_columns, value)),
     ("limits.max_statement_timeout", |config, value| put(&mut config.engine.limits.max_statement_timeout, value)),
     ("results.ttl", |config, value| put(&mut config.engine.results.ttl, value)),
 ];

@@ -1,5 +1,5 @@
-//! How often a query reads tables, with common table expressions written out: expressions that each name the one before twice
-//! are short to write and longer to plan than anybody can wait.
+//! How often a query reads tables, and how deep its plan is at least, with common table expressions written out: expressions
+//! that each name the one before twice are short to write and longer to plan than anybody can wait.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -18,9 +18,11 @@ pub(super) struct Mentions {
 struct Reads {
     /// Its common table expressions that the visitor has not left yet: it comes to them first, in their order.
     expressions: VecDeque<String>,
-    /// Reads of the others, by name.
-    known: HashMap<String, usize>,
+    /// Reads and depth of the others, by name.
+    known: HashMap<String, (usize, usize)>,
     count: usize,
+    /// Operators below its own.
+    depth: usize,
 }
 
 impl Mentions {
@@ -39,24 +41,26 @@ impl Mentions {
             }
             _ => None,
         };
-        self.add(reads.unwrap_or(1))
+        let (reads, depth) = reads.unwrap_or((1, 1));
+        self.add(reads, depth)
     }
 
-    /// Ends the innermost query; how many the one around it reads by now.
-    pub(super) fn leave(&mut self) -> usize {
-        let count = self.open.pop().map_or(0, |query| query.count.max(1));
+    /// Ends the innermost query; how many the one around it reads by now, and how deep the one that ends is.
+    pub(super) fn leave(&mut self) -> (usize, usize) {
+        let (count, depth) = self.open.pop().map_or((0, 0), |query| (query.count.max(1), query.depth + 1));
         if let Some(around) = self.open.last_mut()
             && let Some(name) = around.expressions.pop_front()
         {
-            around.known.insert(name, count);
-            return around.count;
+            around.known.insert(name, (count, depth));
+            return (around.count, depth);
         }
-        self.add(count)
+        (self.add(count, depth), depth)
     }
 
-    fn add(&mut self, reads: usize) -> usize {
+    fn add(&mut self, reads: usize, depth: usize) -> usize {
         let Some(query) = self.open.last_mut() else { return 0 };
         query.count = query.count.saturating_add(reads);
+        query.depth = query.depth.max(depth);
         query.count
     }
 }

@@ -1,0 +1,176 @@
+"""Measures the cluster of a release build: two workers with one slot each beside the same server alone with two threads.
+
+Both answer each query in turn, over the same files, and each answer is compared with DuckDB's before anything is measured.
+Machines are noisy: look at medians and ratios of one run.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import pathlib
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+
+import pyarrow as pa
+import pyarrow.ipc
+import pyarrow.parquet
+
+from bench import CACHE, ROOT, Process, Tidemill, at, compare, generate, queries
+
+sys.path.append(str(ROOT / "tests" / "clients"))
+import oracle  # found by the line before
+
+WORKERS = 2
+SMALL_QUERIES = 200
+TINY_FILES = 10_000
+# What a scale factor takes: the files, and the largest shuffle of the 22 queries.
+FILE_BYTES, SHUFFLE_BYTES = 400e6, 1.5e9
+TOKEN = "a-join-token-of-the-benchmark"
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--scales", type=float, nargs="+", default=[1, 10], help="scale factors of TPC-H")
+    arguments.add_argument("--repeats", type=int, default=3)
+    arguments.add_argument("--work-dir", type=pathlib.Path, default="/dev/shm", help="where workers keep shuffle files: tmpfs or a disk")
+    arguments.add_argument("--adaptive", choices=["true", "false"], default="true")
+    options = arguments.parse_args()
+    for scale in options.scales:
+        if room(scale, options):
+            options.scale = scale
+            with cluster(generate(scale), options) as runners:
+                verify(runners, scale)
+                compare(list(runners), options)
+    with cluster(generate(min(options.scales)), options) as runners:
+        latency(*runners)
+    with cluster(tiny(), options) as runners:
+        overhead(*runners)
+
+
+def room(scale: float, options: argparse.Namespace) -> bool:
+    """Whether the disks hold this scale; says so if not."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    made = (CACHE / f"tpch-{scale:g}" / "complete").exists()
+    wanted = {CACHE: 0 if made else FILE_BYTES * scale, options.work_dir: SHUFFLE_BYTES * scale}
+    for folder, size in wanted.items():
+        free = shutil.disk_usage(folder).free
+        if free < size:
+            print(f"scale {scale:g} is left out: {folder} has {free / 1e9:.0f} GB free of the {size / 1e9:.0f} GB it may take")
+            return False
+    return True
+
+
+class Through:
+    """One of the runners of a server, on a connection that both share: they take turns."""
+
+    def __init__(self, server: Tidemill, name: str) -> None:
+        self.server, self.name = server, name
+
+    def run(self, sql: str) -> None:
+        self.ask(sql)
+
+    def ask(self, sql: str, **session: str) -> tuple[bytes, str]:
+        """The answer in Arrow, and the id of the query."""
+        body = {"sql": sql, "session": {"runner": self.name} | session}
+        answer, headers = self.server.ask("POST", "/v1/query", body, "application/vnd.apache.arrow.stream")
+        return answer, headers["X-Query-Id"]
+
+    def rows(self, sql: str) -> list[tuple]:
+        table = pa.ipc.open_stream(io.BytesIO(self.ask(sql)[0])).read_all()
+        return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
+
+    def tasks(self, query_id: str) -> int:
+        document, _ = self.server.ask("GET", f"/v1/queries/{query_id}/stages", {})
+        return sum(stage["partitions"] for stage in json.loads(document)["stages"])
+
+
+@contextlib.contextmanager
+def cluster(data: pathlib.Path, options: argparse.Namespace):
+    """A coordinator with its workers: its cluster runner and its local one."""
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory(dir=options.work_dir) as work, contextlib.ExitStack() as stack:
+        keys = ["runtime.cpu_threads=2", f"cluster.join_token={TOKEN}", f"cluster.adaptive={options.adaptive}"]
+        flags = [flag for key in keys for flag in ("--set", key)]
+        server = Tidemill(data, pathlib.Path(folder), "--cluster", "--scheduler", "127.0.0.1:0", *flags)
+        stack.callback(server.stop)
+        for number in range(WORKERS):
+            place = ["--coordinator", server.address("scheduler"), "--listen", "127.0.0.1:0", "--slots", 1, "--work-dir", f"{work}/{number}"]
+            worker = Process("worker", *place, "--set", f"cluster.join_token={TOKEN}")
+            stack.callback(worker.stop)
+            worker.address("worker")
+        runners = Through(server, "cluster"), Through(server, "local")
+        wait_for_slots(server)
+        yield runners
+
+
+def wait_for_slots(server: Tidemill, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        answer, _ = server.ask("POST", "/v1/query", {"sql": "SELECT coalesce(sum(slots), 0) FROM system.workers WHERE state = 'active'"})
+        if int(json.loads(answer)["rows"][0][0]) >= WORKERS:
+            return
+        if time.monotonic() > deadline:
+            sys.exit("the workers did not join")
+        time.sleep(0.05)
+
+
+def verify(runners: tuple[Through, Through], scale: float) -> None:
+    """All 22 answers of the cluster, and of the server alone, as DuckDB gives them."""
+    judge = oracle.over(CACHE / f"tpch-{scale:g}")
+    for name, sql in queries():
+        expected = judge.execute(sql).fetchall()
+        for runner in runners:
+            try:
+                oracle.assert_same(runner.rows(sql), expected)
+            except AssertionError as error:
+                sys.exit(f"{name} by {runner.name} at scale {scale:g} is wrong: {error}")
+    print(f"\nscale {scale:g}: all {len(queries())} answers are right")
+
+
+def latency(cluster: Through, local: Through) -> None:
+    """The floor: two stages over five rows."""
+    sql = "SELECT r_regionkey % 2 AS g, count(*) FROM region GROUP BY r_regionkey % 2"
+    for runner in (cluster, local):
+        runner.ask(sql)
+        times = []
+        for _ in range(SMALL_QUERIES):
+            began = time.perf_counter()
+            runner.ask(sql)
+            times.append(time.perf_counter() - began)
+        times.sort()
+        print(f"two stages by {runner.name:8} p50 {at(times, 50):.1f} ms, p99 {at(times, 99):.1f} ms, of {SMALL_QUERIES}")
+
+
+def tiny() -> pathlib.Path:
+    """A schema with the table `tiny`: a row in each of many files, made once."""
+    folder = CACHE / "tiny"
+    if not (folder / "complete").exists():
+        (folder / "tiny").mkdir(parents=True, exist_ok=True)
+        for number in range(TINY_FILES):
+            pyarrow.parquet.write_table(pa.table({"x": [number]}), folder / "tiny" / f"{number:05}.parquet")
+        (folder / "complete").touch()
+    return folder
+
+
+def overhead(cluster: Through, local: Through) -> None:
+    """What a task costs beyond what it computes."""
+    sql, session = "SELECT sum(x) AS s, count(*) AS n FROM tiny", {"target_partitions": str(TINY_FILES)}
+    taken = {}
+    for runner in (cluster, local):
+        runner.ask(sql, **session)
+        times = []
+        for _ in range(3):
+            began = time.perf_counter()
+            runner.ask(sql, **session)
+            times.append(time.perf_counter() - began)
+        taken[runner.name] = statistics.median(times)
+    tasks = cluster.tasks(cluster.ask(sql, **session)[1])
+    beyond = (taken["cluster"] - taken["local"]) / tasks
+    print(f"{tasks} tasks over {TINY_FILES} tiny partitions: cluster {taken['cluster']:.2f} s, local {taken['local']:.2f} s, {beyond * 1e3:.3f} ms a task")
+
+
+if __name__ == "__main__":
+    main()
