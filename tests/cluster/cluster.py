@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.ipc
 import requests
 
-from server import ARROW_STREAM, STOP_SECONDS, Program, Server, wait_until
+from server import ARROW_STREAM, Program, Server, wait_until
 
 TOKEN = "a-join-token-of-the-tests-0123456789"
 # The bound of the product: an error, if not the answer, is there by then.
@@ -236,12 +236,15 @@ class Cluster:
 
     def known_workers(self) -> dict[str, dict]:
         """Workers by id, as `system.workers` shows them."""
-        response = self.coordinator.post("SELECT * FROM system.workers")
+        return {row["id"]: row for row in self.table("SELECT * FROM system.workers")}
+
+    def table(self, sql: str) -> list[dict]:
+        """What the coordinator answers, each row with the names of its columns."""
+        response = self.coordinator.post(sql)
         assert response.status_code == 200, response.text
         answer = response.json()
         names = [column["name"] for column in answer["schema"]]
-        rows = [dict(zip(names, row, strict=True)) for row in answer["rows"]]
-        return {row["id"]: row for row in rows}
+        return [dict(zip(names, row, strict=True)) for row in answer["rows"]]
 
     def wait_for_workers(self, seconds: float = 30, **states: list[Worker]):
         """Until the workers are in these states: `wait_for_workers(active=[a], lost=[b])`; one that is lost may be gone."""
@@ -328,9 +331,3 @@ class Cluster:
     def logs(self) -> str:
         parts = [("coordinator", self.coordinator), *((worker.id, worker) for worker in self.workers)]
         return "\n".join(f"--- {name}\n{program.log_text()}" for name, program in parts)
-
-
-def stops_cleanly(program: Program) -> bool:
-    """Whether SIGTERM ends it with 0 in time."""
-    program.process.send_signal(signal.SIGTERM)
-    return program.process.wait(STOP_SECONDS) == 0

@@ -6,17 +6,11 @@ from cluster import Following
 from server import wait_until
 
 
-def table(cluster, sql: str) -> list[dict]:
-    answer = cluster.coordinator.post(sql).json()
-    names = [column["name"] for column in answer["schema"]]
-    return [dict(zip(names, row, strict=True)) for row in answer["rows"]]
-
-
 def test_stages_and_tasks_while_they_run(steady, deep):
     query = steady.ask(deep)
     task = query.wait_for_task(state="running")
     assert task["worker"] in {worker.id for worker in steady.workers} and task["started_at"] and not task["ended_at"]
-    rows = table(steady, f"SELECT * FROM system.tasks WHERE query_id = '{query.id}'")
+    rows = steady.table(f"SELECT * FROM system.tasks WHERE query_id = '{query.id}'")
     assert {row["worker"] for row in rows if row["state"] == "running"} <= {worker.id for worker in steady.workers} and rows
     busy = [row for row in steady.known_workers().values() if row["slots_free"] < row["slots"]]
     assert busy
@@ -36,7 +30,7 @@ def test_stages_and_tasks_in_history(steady, deep):
     assert {task["worker"] for task in record["tasks"]} == {worker.id for worker in steady.workers}
     # The first stage reads the 800 rows of the table, and each of the others the groups of the one before.
     assert record["stages"][0]["rows_read"] == 800 and record["stages"][-1]["rows"] == 400
-    counts = table(steady, f"SELECT count(*) AS n, sum(rows) AS r FROM system.stages WHERE query_id = '{query.id}'")
+    counts = steady.table(f"SELECT count(*) AS n, sum(rows) AS r FROM system.stages WHERE query_id = '{query.id}'")
     assert counts[0]["n"] == len(record["stages"]) and int(counts[0]["r"]) == sum(stage["rows"] for stage in record["stages"])
 
 
@@ -141,5 +135,5 @@ def test_work_that_was_followed_is_the_same_by_every_view(steady, deep):
     query = Following(steady, query_id)
     steady.coordinator.wait_for_state(query_id, "finished", seconds=60)
     by_route = {(task["stage_id"], task["partition"], task["worker"]) for task in query.tasks()}
-    by_table = table(steady, f"SELECT stage_id, partition, worker FROM system.tasks WHERE query_id = '{query_id}'")
+    by_table = steady.table(f"SELECT stage_id, partition, worker FROM system.tasks WHERE query_id = '{query_id}'")
     assert by_route == {(row["stage_id"], row["partition"], row["worker"]) for row in by_table} and by_route

@@ -27,120 +27,147 @@ impl VisitorMut for Chains {
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         if let Expr::BinaryOp { op: op @ (BinaryOperator::And | BinaryOperator::Or), .. } = expr {
             let op = op.clone();
-            if length(expr, &op) > LONG {
-                let chain = std::mem::replace(expr, nothing());
-                let join =
-                    |left, right| Expr::BinaryOp { left: Box::new(left), op: op.clone(), right: Box::new(right) };
-                *expr = balanced(terms(chain, &op), join).unwrap_or_else(nothing);
-            }
+            make_shallow(expr, &op);
         }
         ControlFlow::Continue(())
     }
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
-        let body = query.body.as_mut();
-        if let SetExpr::SetOperation { op: SetOperator::Union, set_quantifier, .. } = body {
-            let quantifier = *set_quantifier;
-            // Columns that are found by their names depend on the order.
-            let by_place = matches!(quantifier, SetQuantifier::All | SetQuantifier::Distinct | SetQuantifier::None);
-            if by_place && united(body, quantifier) > LONG {
-                let chain = std::mem::replace(body, no_rows());
-                *body = balanced(parts(chain, quantifier), |left, right| SetExpr::SetOperation {
-                    left: Box::new(left),
-                    op: SetOperator::Union,
-                    set_quantifier: quantifier,
-                    right: Box::new(right),
-                })
-                .unwrap_or_else(no_rows);
-            }
+        // Columns that are found by their names depend on the order.
+        if let SetExpr::SetOperation {
+            op: SetOperator::Union,
+            set_quantifier: quantifier @ (SetQuantifier::All | SetQuantifier::Distinct | SetQuantifier::None),
+            ..
+        } = query.body.as_ref()
+        {
+            let quantifier = *quantifier;
+            make_shallow(query.body.as_mut(), &quantifier);
         }
         ControlFlow::Continue(())
     }
 }
 
-/// In the place of an expression while it moves.
-fn nothing() -> Expr {
-    Expr::Identifier(Ident::new(""))
+/// What can be a chain: links of one kind, each with the rest of the chain at its left.
+trait Chain: Sized {
+    type Kind;
+
+    /// In the place of a chain while it moves.
+    fn nothing() -> Self;
+
+    /// The left side of a link of this kind.
+    fn left(&self, kind: &Self::Kind) -> Option<&Self>;
+
+    /// Both sides of a link of this kind; anything else is the first part of the chain.
+    fn split(self, kind: &Self::Kind) -> Result<(Self, Self), Self>;
+
+    fn join(left: Self, kind: &Self::Kind, right: Self) -> Self;
 }
 
-fn length(mut chain: &Expr, operator: &BinaryOperator) -> usize {
-    let mut length = 1;
-    while let Expr::BinaryOp { left, op, .. } = chain
-        && op == operator
-    {
-        chain = left;
-        length += 1;
+impl Chain for Expr {
+    type Kind = BinaryOperator;
+
+    fn nothing() -> Self {
+        Self::Identifier(Ident::new(""))
     }
-    length
-}
 
-/// What the operator stands between, from left to right.
-fn terms(chain: Expr, operator: &BinaryOperator) -> Vec<Expr> {
-    let mut terms = Vec::new();
-    let mut rest = chain;
-    rest = loop {
-        match rest {
-            Expr::BinaryOp { left, op, right } if op == *operator => {
-                terms.push(*right);
-                rest = *left;
-            }
-            first => break first,
+    fn left(&self, kind: &BinaryOperator) -> Option<&Self> {
+        match self {
+            Self::BinaryOp { left, op, .. } if op == kind => Some(left),
+            _ => None,
         }
-    };
-    terms.push(rest);
-    terms.reverse();
-    terms
+    }
+
+    fn split(self, kind: &BinaryOperator) -> Result<(Self, Self), Self> {
+        match self {
+            Self::BinaryOp { left, op, right } if op == *kind => Ok((*left, *right)),
+            first => Err(first),
+        }
+    }
+
+    fn join(left: Self, kind: &BinaryOperator, right: Self) -> Self {
+        Self::BinaryOp { left: Box::new(left), op: kind.clone(), right: Box::new(right) }
+    }
 }
 
-/// In the place of a query while it moves.
-fn no_rows() -> SetExpr {
-    SetExpr::Table(Box::new(Table { table_name: None, schema_name: None }))
+/// Chains of `UNION`.
+impl Chain for SetExpr {
+    type Kind = SetQuantifier;
+
+    fn nothing() -> Self {
+        Self::Table(Box::new(Table { table_name: None, schema_name: None }))
+    }
+
+    fn left(&self, kind: &SetQuantifier) -> Option<&Self> {
+        match self {
+            Self::SetOperation { left, op: SetOperator::Union, set_quantifier, .. } if set_quantifier == kind => {
+                Some(left)
+            }
+            _ => None,
+        }
+    }
+
+    fn split(self, kind: &SetQuantifier) -> Result<(Self, Self), Self> {
+        match self {
+            Self::SetOperation { left, op: SetOperator::Union, set_quantifier, right } if set_quantifier == *kind => {
+                Ok((*left, *right))
+            }
+            first => Err(first),
+        }
+    }
+
+    fn join(left: Self, kind: &SetQuantifier, right: Self) -> Self {
+        let (left, right) = (Box::new(left), Box::new(right));
+        Self::SetOperation { left, op: SetOperator::Union, set_quantifier: *kind, right }
+    }
 }
 
-fn united(mut chain: &SetExpr, quantifier: SetQuantifier) -> usize {
+fn make_shallow<T: Chain>(chain: &mut T, kind: &T::Kind) {
+    if length(chain, kind) > LONG {
+        let whole = std::mem::replace(chain, T::nothing());
+        *chain = balanced(parts(whole, kind), kind);
+    }
+}
+
+fn length<T: Chain>(mut chain: &T, kind: &T::Kind) -> usize {
     let mut length = 1;
-    while let SetExpr::SetOperation { left, op: SetOperator::Union, set_quantifier, .. } = chain
-        && *set_quantifier == quantifier
-    {
+    while let Some(left) = chain.left(kind) {
         chain = left;
         length += 1;
     }
     length
 }
 
-/// What is united, from left to right.
-fn parts(chain: SetExpr, quantifier: SetQuantifier) -> Vec<SetExpr> {
+/// What the links stand between, from left to right.
+fn parts<T: Chain>(chain: T, kind: &T::Kind) -> Vec<T> {
     let mut parts = Vec::new();
     let mut rest = chain;
-    rest = loop {
-        match rest {
-            SetExpr::SetOperation { left, op: SetOperator::Union, set_quantifier, right }
-                if set_quantifier == quantifier =>
-            {
-                parts.push(*right);
-                rest = *left;
+    let first = loop {
+        match rest.split(kind) {
+            Ok((left, right)) => {
+                parts.push(right);
+                rest = left;
             }
-            first => break first,
+            Err(first) => break first,
         }
     };
-    parts.push(rest);
+    parts.push(first);
     parts.reverse();
     parts
 }
 
-fn balanced<T>(mut terms: Vec<T>, join: impl Fn(T, T) -> T) -> Option<T> {
-    while terms.len() > 1 {
-        let mut pairs = Vec::with_capacity(terms.len().div_ceil(2));
-        let mut rest = terms.into_iter();
+fn balanced<T: Chain>(mut parts: Vec<T>, kind: &T::Kind) -> T {
+    while parts.len() > 1 {
+        let mut pairs = Vec::with_capacity(parts.len().div_ceil(2));
+        let mut rest = parts.into_iter();
         while let Some(left) = rest.next() {
             pairs.push(match rest.next() {
-                Some(right) => join(left, right),
+                Some(right) => T::join(left, kind, right),
                 None => left,
             });
         }
-        terms = pairs;
+        parts = pairs;
     }
-    terms.pop()
+    parts.pop().unwrap_or_else(T::nothing)
 }
 
 #[cfg(test)]

@@ -7,19 +7,19 @@
 use std::cell::RefCell;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use datafusion::error::DataFusionError;
-
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use super::STACK_BYTES;
 use crate::error::{Error, Result, catch_panic};
 
 thread_local! {
-    /// Whether whoever waited for the work of this thread has left.
-    static LEFT: RefCell<Option<Arc<AtomicBool>>> = const { RefCell::new(None) };
+    /// Cancelled when whoever waited for the work of this thread has left.
+    static LEFT: RefCell<Option<CancellationToken>> = const { RefCell::new(None) };
 }
 
 /// Goes on only if somebody waits for what this thread plans. On other threads it always does.
@@ -27,7 +27,7 @@ thread_local! {
 /// # Errors
 /// If nobody does; so nobody hears of it.
 pub(crate) fn check_attended() -> Result<(), DataFusionError> {
-    let left = LEFT.with_borrow(|left| left.as_ref().is_some_and(|left| left.load(Ordering::Relaxed)));
+    let left = LEFT.with_borrow(|left| left.as_ref().is_some_and(CancellationToken::is_cancelled));
     if left { Err(DataFusionError::Execution("nobody waits for this plan".to_owned())) } else { Ok(()) }
 }
 
@@ -63,17 +63,16 @@ impl PlanningThreads {
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
     {
-        let (mut sender, outcome) = oneshot::channel();
-        let io = self.io.clone();
-        let (left, busy) = (Arc::new(AtomicBool::new(false)), Arc::clone(&self.busy));
-        let leaving = Leaving(Arc::clone(&left));
+        let (sender, outcome) = oneshot::channel();
+        let (io, busy, left) = (self.io.clone(), Arc::clone(&self.busy), CancellationToken::new());
+        let leaving = left.clone().drop_guard();
         self.owner.spawn_blocking(move || {
             let _busy = Busy::new(busy);
-            LEFT.set(Some(left));
+            LEFT.set(Some(left.clone()));
             let done = io.block_on(async {
                 tokio::select! {
                     biased;
-                    () = sender.closed() => None,
+                    () = left.cancelled() => None,
                     done = catch_panic(work) => Some(done),
                 }
             });
@@ -91,16 +90,6 @@ impl PlanningThreads {
     /// How many threads plan at this moment, those among them for which nobody waits any more.
     pub(crate) fn busy(&self) -> usize {
         self.busy.load(Ordering::Relaxed)
-    }
-}
-
-/// Says that nobody waits when the future is dropped that did.
-#[derive(Debug)]
-struct Leaving(Arc<AtomicBool>);
-
-impl Drop for Leaving {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }
 
