@@ -21,8 +21,10 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CACHE = pathlib.Path.home() / ".cache" / "tidemill" / "bench"
 BINARY = pathlib.Path(os.environ["TIDEMILL_BIN"])
-TABLES = ["customer", "lineitem", "nation", "orders", "part", "partsupp", "region", "supplier"]
 SMALL_QUERIES = 2000
+
+sys.path.append(str(ROOT / "tests" / "clients"))
+import oracle  # found by the line before
 
 
 def main() -> None:
@@ -99,14 +101,14 @@ class Tidemill(Process):
     def run(self, sql: str) -> None:
         self.ask("POST", "/v1/query", {"sql": sql}, "application/vnd.apache.arrow.stream")
 
-    def ask(self, method: str, path: str, body: object, accept: str = "application/json") -> tuple[bytes, http.client.HTTPMessage]:
+    def ask(self, method: str, path: str, body: object, accept: str = "application/json") -> bytes:
         headers = {"Content-Type": "application/json", "Accept": accept}
         self.connection.request(method, path, json.dumps(body), headers)
         response = self.connection.getresponse()
         answer = response.read()
         if not 200 <= response.status < 300:
             sys.exit(f"{body}: {response.status} {answer.decode()}")
-        return answer, response.headers
+        return answer
 
 
 class DataFusion:
@@ -116,7 +118,7 @@ class DataFusion:
         import datafusion
 
         self.context = datafusion.SessionContext()
-        for table in TABLES:
+        for table in oracle.TABLES:
             self.context.register_parquet(table, str(data / f"{table}.parquet"))
 
     def run(self, sql: str) -> None:
@@ -131,7 +133,7 @@ class DuckDB:
 
         self.connection = duckdb.connect()
         self.connection.execute(f"SET threads = {os.cpu_count()}")
-        for table in TABLES:
+        for table in oracle.TABLES:
             self.connection.execute(f"CREATE VIEW {table} AS SELECT * FROM '{data}/{table}.parquet'")
 
     def run(self, sql: str) -> None:
@@ -144,18 +146,14 @@ def seconds(engine, sql: str) -> float:
     return time.perf_counter() - began
 
 
-def queries() -> list[tuple[str, str]]:
-    """The 22 queries, by name."""
-    return [(path.stem, path.read_text().strip().rstrip(";")) for path in sorted((ROOT / "tests" / "sql" / "tpch").glob("q*.sql"))]
-
-
-def compare(engines: list, options: argparse.Namespace) -> list[list[float]]:
-    """The queries by each engine in turn; the ratios of the first engine to each of the others, by query."""
+def compare(engines: list, options: argparse.Namespace) -> None:
+    """The queries by each engine in turn, and the ratios of the first engine to each of the others."""
     print(f"\nTPC-H, scale {options.scale:g}, seconds, median of {options.repeats}")
     print("query" + "".join(f"{engine.name:>12}" for engine in engines) + "".join(f"{'vs ' + engine.name:>16}" for engine in engines[1:]))
     totals = [0.0] * len(engines)
     ratios: list[list[float]] = []
-    for name, sql in queries():
+    for path in oracle.QUERIES:
+        sql = oracle.text(path)
         times: list[list[float]] = [[] for _ in engines]
         for engine in engines:
             engine.run(sql)
@@ -165,12 +163,11 @@ def compare(engines: list, options: argparse.Namespace) -> list[list[float]]:
         medians = [statistics.median(taken) for taken in times]
         totals = [total + median for total, median in zip(totals, medians)]
         ratios.append([medians[0] / median for median in medians[1:]])
-        line(name, medians)
+        line(path.stem, medians)
     line("all", totals)
     means = [math.exp(statistics.fmean(math.log(row[at]) for row in ratios)) for at in range(len(engines) - 1)]
     told = ", ".join(f"{mean:.2f} to {engine.name}" for mean, engine in zip(means, engines[1:]))
     print(f"geometric mean of the ratios: {told}")
-    return ratios
 
 
 def line(name: str, values: list[float]) -> None:

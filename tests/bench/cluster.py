@@ -10,23 +10,17 @@ import io
 import json
 import pathlib
 import shutil
-import statistics
 import sys
 import tempfile
 import time
 
 import pyarrow as pa
 import pyarrow.ipc
-import pyarrow.parquet
 
-from bench import CACHE, ROOT, Process, Tidemill, at, compare, generate, queries
-
-sys.path.append(str(ROOT / "tests" / "clients"))
-import oracle  # found by the line before
+from bench import CACHE, Process, Tidemill, at, compare, generate, oracle
 
 WORKERS = 2
 SMALL_QUERIES = 200
-TINY_FILES = 10_000
 # What a scale factor takes: the files, and the largest shuffle of the 22 queries.
 FILE_BYTES, SHUFFLE_BYTES = 400e6, 1.5e9
 TOKEN = "a-join-token-of-the-benchmark"
@@ -47,8 +41,6 @@ def main() -> None:
                 compare(list(runners), options)
     with cluster(generate(min(options.scales)), options) as runners:
         latency(*runners)
-    with cluster(tiny(), options) as runners:
-        overhead(*runners)
 
 
 def room(scale: float, options: argparse.Namespace) -> bool:
@@ -70,22 +62,14 @@ class Through:
     def __init__(self, server: Tidemill, name: str) -> None:
         self.server, self.name = server, name
 
-    def run(self, sql: str) -> None:
-        self.ask(sql)
-
-    def ask(self, sql: str, **session: str) -> tuple[bytes, str]:
-        """The answer in Arrow, and the id of the query."""
-        body = {"sql": sql, "session": {"runner": self.name} | session}
-        answer, headers = self.server.ask("POST", "/v1/query", body, "application/vnd.apache.arrow.stream")
-        return answer, headers["X-Query-Id"]
+    def run(self, sql: str) -> bytes:
+        """The answer in Arrow."""
+        body = {"sql": sql, "session": {"runner": self.name}}
+        return self.server.ask("POST", "/v1/query", body, "application/vnd.apache.arrow.stream")
 
     def rows(self, sql: str) -> list[tuple]:
-        table = pa.ipc.open_stream(io.BytesIO(self.ask(sql)[0])).read_all()
+        table = pa.ipc.open_stream(io.BytesIO(self.run(sql))).read_all()
         return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
-
-    def tasks(self, query_id: str) -> int:
-        document, _ = self.server.ask("GET", f"/v1/queries/{query_id}/stages", {})
-        return sum(stage["partitions"] for stage in json.loads(document)["stages"])
 
 
 @contextlib.contextmanager
@@ -109,7 +93,7 @@ def cluster(data: pathlib.Path, options: argparse.Namespace):
 def wait_for_slots(server: Tidemill, seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while True:
-        answer, _ = server.ask("POST", "/v1/query", {"sql": "SELECT coalesce(sum(slots), 0) FROM system.workers WHERE state = 'active'"})
+        answer = server.ask("POST", "/v1/query", {"sql": "SELECT coalesce(sum(slots), 0) FROM system.workers WHERE state = 'active'"})
         if int(json.loads(answer)["rows"][0][0]) >= WORKERS:
             return
         if time.monotonic() > deadline:
@@ -120,56 +104,29 @@ def wait_for_slots(server: Tidemill, seconds: float = 30) -> None:
 def verify(runners: tuple[Through, Through], scale: float) -> None:
     """All 22 answers of the cluster, and of the server alone, as DuckDB gives them."""
     judge = oracle.over(CACHE / f"tpch-{scale:g}")
-    for name, sql in queries():
+    for path in oracle.QUERIES:
+        sql = oracle.text(path)
         expected = judge.execute(sql).fetchall()
         for runner in runners:
             try:
                 oracle.assert_same(runner.rows(sql), expected)
             except AssertionError as error:
-                sys.exit(f"{name} by {runner.name} at scale {scale:g} is wrong: {error}")
-    print(f"\nscale {scale:g}: all {len(queries())} answers are right")
+                sys.exit(f"{path.stem} by {runner.name} at scale {scale:g} is wrong: {error}")
+    print(f"\nscale {scale:g}: all {len(oracle.QUERIES)} answers are right")
 
 
 def latency(cluster: Through, local: Through) -> None:
     """The floor: two stages over five rows."""
     sql = "SELECT r_regionkey % 2 AS g, count(*) FROM region GROUP BY r_regionkey % 2"
     for runner in (cluster, local):
-        runner.ask(sql)
+        runner.run(sql)
         times = []
         for _ in range(SMALL_QUERIES):
             began = time.perf_counter()
-            runner.ask(sql)
+            runner.run(sql)
             times.append(time.perf_counter() - began)
         times.sort()
         print(f"two stages by {runner.name:8} p50 {at(times, 50):.1f} ms, p99 {at(times, 99):.1f} ms, of {SMALL_QUERIES}")
-
-
-def tiny() -> pathlib.Path:
-    """A schema with the table `tiny`: a row in each of many files, made once."""
-    folder = CACHE / "tiny"
-    if not (folder / "complete").exists():
-        (folder / "tiny").mkdir(parents=True, exist_ok=True)
-        for number in range(TINY_FILES):
-            pyarrow.parquet.write_table(pa.table({"x": [number]}), folder / "tiny" / f"{number:05}.parquet")
-        (folder / "complete").touch()
-    return folder
-
-
-def overhead(cluster: Through, local: Through) -> None:
-    """What a task costs beyond what it computes."""
-    sql, session = "SELECT sum(x) AS s, count(*) AS n FROM tiny", {"target_partitions": str(TINY_FILES)}
-    taken = {}
-    for runner in (cluster, local):
-        runner.ask(sql, **session)
-        times = []
-        for _ in range(3):
-            began = time.perf_counter()
-            runner.ask(sql, **session)
-            times.append(time.perf_counter() - began)
-        taken[runner.name] = statistics.median(times)
-    tasks = cluster.tasks(cluster.ask(sql, **session)[1])
-    beyond = (taken["cluster"] - taken["local"]) / tasks
-    print(f"{tasks} tasks over {TINY_FILES} tiny partitions: cluster {taken['cluster']:.2f} s, local {taken['local']:.2f} s, {beyond * 1e3:.3f} ms a task")
 
 
 if __name__ == "__main__":

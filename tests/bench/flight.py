@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.flight
 import pyarrow.parquet
 
-from bench import BINARY, at
+from bench import BINARY, Process, at
 
 BARE_RUST = BINARY.parent / "examples" / "bare_flight"
 POINT_ROWS = 1_000_000
@@ -51,19 +51,13 @@ def main() -> None:
             server.stop()
 
 
-class Tidemill:
+class Tidemill(Process):
     def __init__(self, folder: pathlib.Path) -> None:
-        command = [BINARY, "serve", "--http", "127.0.0.1:0", "--data-dir", folder / "data", "--set", "settings.result_cache=off"]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        for line in self.process.stdout:
-            if line.startswith("listening door=flight_sql"):
-                break
-        else:
-            sys.exit("the server ended before it listened")
-        self.address = line.split("address=")[1].strip()
+        super().__init__("serve", "--http", "127.0.0.1:0", "--data-dir", folder / "data", "--set", "settings.result_cache=off")
+        self.place = self.address("flight_sql")
         warnings.simplefilter("ignore")
-        self.connection = adbc_driver_flightsql.dbapi.connect(f"grpc://{self.address}")
-        self.http = http.client.HTTPConnection(self.address, timeout=600)
+        self.connection = adbc_driver_flightsql.dbapi.connect(f"grpc://{self.place}")
+        self.http = http.client.HTTPConnection(self.place, timeout=600)
 
     def execute(self, sql: str, parameters: tuple | None = None) -> list:
         with self.connection.cursor() as cursor:
@@ -81,8 +75,7 @@ class Tidemill:
 
     def stop(self) -> None:
         self.connection.close()
-        self.process.terminate()
-        self.process.wait(timeout=60)
+        super().stop()
 
 
 class Bare(pa.flight.FlightServerBase):
@@ -157,7 +150,7 @@ def throughput(server: Tidemill, folder: pathlib.Path, options: argparse.Namespa
     import duckdb
 
     server.execute(f"CREATE TABLE wide AS {WIDE.format(rows=options.rows)}")
-    client = pa.flight.FlightClient(f"grpc://{server.address}")
+    client = pa.flight.FlightClient(f"grpc://{server.place}")
     _, _, batches = fetch(client, ticket_of(server, "SELECT * FROM wide"))
     bytes_ = sum(batch.nbytes for batch in batches)
     path = folder / "batches.arrow"
@@ -197,7 +190,7 @@ def latency(server: Tidemill, folder: pathlib.Path, options: argparse.Namespace)
     table = pa.table({"id": keys, "name": [f"name {key}" for key in range(POINT_ROWS)]})
     pyarrow.parquet.write_table(table, parquet, row_group_size=100_000)
     server.execute(f"CREATE EXTERNAL TABLE point STORED AS PARQUET LOCATION '{parquet}'")
-    client = pa.flight.FlightClient(f"grpc://{server.address}")
+    client = pa.flight.FlightClient(f"grpc://{server.place}")
     firsts = [fetch(client, ticket_of(server, "SELECT * FROM point"))[0] for _ in range(options.repeats)]
     print(f"  first batch of a Parquet file: {statistics.median(firsts) * 1e3:.1f} ms after DoGet, which plans")
     count = options.queries
