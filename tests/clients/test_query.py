@@ -13,6 +13,20 @@ def test_positional_and_named_parameters(demo):
     assert demo.value({"sql": "SELECT $1 IS NULL AS n", "params": [None]}) is True
 
 
+def test_numbers_among_the_parameters_keep_their_digits(demo):
+    for sent, type_name in [
+        ("12345678901234567890.12", "Decimal128(22, 2)"),
+        ("-9223372036854775809", "Decimal128(19, 0)"),
+        ('{"type": "DECIMAL(30,2)", "value": 12345678901234567890.12}', "Decimal128(30, 2)"),
+        ("0.5", "Float64"),
+    ]:
+        # Python would round them on the way.
+        body = '{"sql": "SELECT CAST(x AS VARCHAR), arrow_typeof(x) FROM (SELECT $1 AS x) AS v", "params": [%s]}' % sent
+        rows = demo.http.post(demo.url("/v1/query"), data=body, headers={"Content-Type": "application/json"}).json()["rows"]
+        digits = sent if sent[0] != "{" else "12345678901234567890.12"
+        assert rows == [[digits, type_name]], sent
+
+
 def test_a_parameter_is_never_sql(demo):
     text = "x' OR '1' = '1"
     assert demo.value({"sql": "SELECT $1 AS s", "params": [text]}) == text

@@ -9,6 +9,7 @@ pub mod cache;
 pub mod catalog;
 pub mod config;
 mod data_dir;
+mod digits;
 mod engine;
 pub mod error;
 mod plan;

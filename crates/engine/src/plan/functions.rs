@@ -39,6 +39,7 @@ pub(crate) fn base_state(runtime: Arc<RuntimeEnv>, cpu_threads: usize) -> Result
         .with_runtime_env(runtime)
         .with_expr_planners(vec![
             Arc::new(attended::Asking),
+            Arc::new(semantics::Decimals),
             Arc::new(semantics::Constants),
             Arc::new(semantics::Intervals),
         ])

@@ -18,11 +18,13 @@ use super::command::declared::Declared;
 use super::defaults::prepare;
 use super::describe::described;
 use super::extent;
+use super::functions::function_list;
 use super::library::expand_macros;
 use super::parameters::number_placeholders;
 use super::parse::{Parsed, parse};
 use super::semantics::{
-    limit_fetched, merge_keys, name_duplicates, open_windows, say_clauses, settled, unnest_laterally, write_intervals,
+    limit_fetched, merge_keys, name_duplicates, open_windows, say_clauses, settled, unnest_laterally, write_digits,
+    write_intervals,
 };
 use super::show::Place;
 use super::suggest::closest;
@@ -136,7 +138,8 @@ pub(super) fn reword(sql: &mut SqlStatement) -> Result<()> {
     open_windows(sql)?;
     limit_fetched(sql);
     write_intervals(sql);
-    expand_macros(sql)
+    expand_macros(sql)?;
+    write_digits(sql)
 }
 
 /// The plan with the types that its expressions have when it runs.
@@ -185,7 +188,7 @@ async fn open_files(sql: &mut SqlStatement, state: &SessionState, statement: &St
     Ok(tables)
 }
 
-/// Names of tables and table functions that the user may have meant.
+/// Names of tables and functions that the user may have meant.
 fn with_suggestions(error: Error, state: &SessionState, catalogs: &SessionCatalogs) -> Error {
     if error.kind() != ErrorKind::NotFound || !error.suggestions().is_empty() {
         return error;
@@ -194,9 +197,8 @@ fn with_suggestions(error: Error, state: &SessionState, catalogs: &SessionCatalo
     let suggestions = match error.subject() {
         Some(Subject::Table) => catalogs.suggest_table(&TableReference::from(name)),
         Some(Subject::Function) => {
-            let mut known: Vec<&str> = ReadCalls::functions().collect();
-            known.extend(state.table_functions().keys().map(String::as_str));
-            closest(name, known)
+            let known = function_list(state);
+            closest(name, known.iter().map(|function| function.name.as_str()))
         }
         _ => return error,
     };

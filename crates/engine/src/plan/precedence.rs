@@ -1,3 +1,5 @@
+//! Operands that the parser gives to the wrong operator.
+//!
 //! `IS [NOT] DISTINCT FROM` binds closer than `AND` and `OR`. The parser takes all that follows it for its right side, so that
 //! `a IS DISTINCT FROM b AND c` would ask whether `a` is distinct from `b AND c`.
 
@@ -7,6 +9,8 @@ use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Ident, UnaryOperator, VisitorMut};
 
 use super::parameters::visit_inner;
+
+mod operators;
 
 /// Groups the operands of a statement as SQL does.
 pub(super) fn regroup(statement: &mut Statement) {
@@ -21,6 +25,7 @@ impl VisitorMut for Regroup {
 
     /// Inner expressions are grouped already. Whatever stands in parentheses is another expression, and stays together.
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        operators::settle(expr);
         let own = strength(expr);
         let Some(last) = last_operand(expr).filter(|last| strength(last) < own) else {
             return ControlFlow::Continue(());
@@ -108,9 +113,33 @@ mod tests {
             ("a IS DISTINCT FROM b = c", "(a <> (b = c))"),
             ("NOT (a OR b) AND c", "((! (a OR b)) AND c)"),
         ] {
-            let mut expr = Parser::new(&GenericDialect {}).try_with_sql(text).unwrap().parse_expr().unwrap();
-            let _ = VisitMut::visit(&mut expr, &mut Regroup);
-            assert_eq!(shown(&expr), grouped, "{text}");
+            assert_eq!(regrouped(text), grouped, "{text}");
         }
+    }
+
+    #[test]
+    fn operators_bind_as_in_postgres() {
+        for (text, grouped) in [
+            ("a || b + c", "(a || (b + c))"),
+            ("a || b * c", "(a || (b * c))"),
+            ("a || b - c || d", "((a || (b - c)) || d)"),
+            ("a + b || c * d || e % f - g", "(((a + b) || (c * d)) || ((e % f) - g))"),
+            ("(a || b) * c", "((a || b) * c)"),
+            ("a ^ b ^ c", "((a ^ b) ^ c)"),
+            ("a * b ^ c", "(a * (b ^ c))"),
+            ("a + b ^ c * d", "(a + ((b ^ c) * d))"),
+            ("a - b ^ c - d", "((a - (b ^ c)) - d)"),
+            ("a || b ^ c || d", "((a || (b ^ c)) || d)"),
+            ("a | b & c", "((a | b) & c)"),
+            ("a + b = c || d - e AND f", "(((a + b) = (c || (d - e))) AND f)"),
+        ] {
+            assert_eq!(regrouped(text), grouped, "{text}");
+        }
+    }
+
+    fn regrouped(text: &str) -> String {
+        let mut expr = Parser::new(&GenericDialect {}).try_with_sql(text).unwrap().parse_expr().unwrap();
+        let _ = VisitMut::visit(&mut expr, &mut Regroup);
+        shown(&expr)
     }
 }

@@ -7,6 +7,7 @@ mod bounded;
 mod clauses;
 mod concatenation;
 mod correlation;
+mod digits;
 mod duplicates;
 mod existence;
 mod fetch;
@@ -26,6 +27,7 @@ mod sampling;
 mod scaled;
 mod series;
 mod sum;
+mod templates;
 mod using;
 mod volatile_windows;
 mod zeros;
@@ -44,6 +46,7 @@ use datafusion::optimizer::AnalyzerRule;
 pub(super) use arithmetic::Constants;
 pub(super) use bounded::functions as bounded_functions;
 pub(super) use clauses::say_clauses;
+pub(super) use digits::{Decimals, write_digits};
 pub(super) use duplicates::name_duplicates;
 pub(super) use existence::optimizer_rules;
 pub(super) use fetch::limit_fetched;
@@ -101,6 +104,7 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
         rounded::function(),
         scaled_up,
         scaled_down,
+        templates::function(),
         crate::storage::folder_value(),
     ]
 }
@@ -119,10 +123,12 @@ fn decided(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         let rewritten = expr.transform_up(|expr| {
             let checked = arithmetic::checked(expr, &schema)?;
             let checked = checked.transform_data(|expr| intervals::compared(expr, &schema))?;
+            let checked = checked.transform_data(digits::cast)?;
             let checked = checked.transform_data(|expr| zeros::both(expr, &schema))?;
             let checked = checked.transform_data(|expr| moments::read(expr, &schema))?;
             let checked = checked.transform_data(|expr| rounded::first(expr, &schema))?;
             let checked = checked.transform_data(patterns::translated)?;
+            let checked = checked.transform_data(templates::understood)?;
             let checked = checked.transform_data(|expr| concatenation::measured(expr, &schema))?;
             let checked = checked.transform_data(|expr| Ok(bounded::measured(expr)))?;
             checked.transform_data(nothing_found::admitted)

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use tidemill_engine::cache::CacheRequest;
 use tidemill_engine::{Error, Parameters, QueryRequest, RequestLimits, Source, Subject};
 use utoipa::ToSchema;
@@ -30,7 +31,7 @@ pub(crate) struct QueryBody {
     pub(crate) sql: String,
     /// Values for `$1` and `?` (a list) or `$name` (an object). A value is plain JSON, or `{"type": "DATE", "value": "2024-01-01"}`.
     #[schema(value_type = Object)]
-    pub(crate) params: Option<Value>,
+    pub(crate) params: Option<Box<RawValue>>,
     /// The catalog of names without one.
     pub(crate) catalog: Option<String>,
     /// The schema of names without one.

@@ -14,6 +14,7 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 use crate::catalog::{FunctionInfo, FunctionKind};
+use crate::digits::is_exact;
 use crate::error::{Error, Result};
 use crate::plan::parameters::visit_inner;
 
@@ -43,6 +44,8 @@ const MACROS: &[Macro] = &[
     aggregate("min_by", 2, "first_value($1 ORDER BY $2) FILTER (WHERE $1 IS NOT NULL AND $2 IS NOT NULL)"),
     scalar("mod", 2, "$1 % $2"),
     scalar("monthname", 1, "to_char($1, '%B')"),
+    // There is no operator for it: `^` is the power.
+    scalar("xor", 2, "($1 | $2) - ($1 & $2)"),
 ];
 
 /// Functions whose first argument is a unit, which some write as a word: `datediff(day, a, b)`.
@@ -160,7 +163,8 @@ impl Visitor for Changing {
             Expr::Function(call) if call.args == FunctionArguments::None => name_of(call).as_deref() != Some(USER),
             Expr::Function(call) => known(call).is_some(),
             Expr::Identifier(word) => is_call(word),
-            Expr::AtTimeZone { .. } => true,
+            Expr::AtTimeZone { .. } | Expr::BinaryOp { op: BinaryOperator::BitwiseXor, .. } => true,
+            Expr::Value(value) => matches!(&value.value, Value::Number(digits, _) if is_exact(digits)),
             _ => false,
         };
         if changes { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -207,14 +211,9 @@ fn name_of(call: &Function) -> Option<String> {
 fn meaning(expr: &mut Expr) -> Result<Option<Expr>> {
     match expr {
         Expr::Identifier(word) if is_call(word) => Ok(Some(call(word.clone(), FunctionArguments::None))),
-        Expr::AtTimeZone { timestamp, time_zone } => {
-            let nothing = || Expr::Identifier(Ident::new(""));
-            let zone = std::mem::replace(time_zone.as_mut(), nothing());
-            let timestamp = std::mem::replace(timestamp.as_mut(), nothing());
-            let args = [zone, timestamp].map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))).into();
-            let list = FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() };
-            Ok(Some(call(Ident::new("timezone"), FunctionArguments::List(list))))
-        }
+        Expr::AtTimeZone { timestamp, time_zone } => Ok(Some(call_of_two("timezone", time_zone, timestamp))),
+        // In PostgreSQL and DuckDB it is no operator on bits.
+        Expr::BinaryOp { left, op: BinaryOperator::BitwiseXor, right } => Ok(Some(call_of_two("power", left, right))),
         Expr::Function(function) => {
             unit_as_text(function);
             let Some((entry, arguments)) = known(function) else { return added(function) };
@@ -235,6 +234,13 @@ fn meaning(expr: &mut Expr) -> Result<Option<Expr>> {
 fn both(left: Expr, right: Expr) -> Expr {
     let [left, right] = [left, right].map(|part| Box::new(Expr::Nested(Box::new(part))));
     Expr::BinaryOp { left, op: BinaryOperator::And, right }
+}
+
+fn call_of_two(name: &str, first: &mut Expr, second: &mut Expr) -> Expr {
+    let args = [first, second].map(|arg| std::mem::replace(arg, Expr::Identifier(Ident::new(""))));
+    let args = args.map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))).into();
+    let list = FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() };
+    call(Ident::new(name), FunctionArguments::List(list))
 }
 
 fn call(name: Ident, args: FunctionArguments) -> Expr {

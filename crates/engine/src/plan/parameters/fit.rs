@@ -13,7 +13,13 @@ use crate::error::{Error, Result, Subject};
 /// The value for parameter `name`, of which the statement expects this type.
 pub(super) fn fit(name: &str, value: &ScalarValue, expected: Option<&DataType>, assigned: bool) -> Result<ScalarValue> {
     let Some(expected) = expected.filter(|expected| **expected != value.data_type()) else { return Ok(value.clone()) };
-    let cast = value.cast_to(expected);
+    let cast = match value {
+        // By its digits, as a literal.
+        ScalarValue::Float64(Some(double)) if expected.is_decimal() && double.is_finite() => {
+            ScalarValue::from(double.to_string()).cast_to(expected)
+        }
+        value => value.cast_to(expected),
+    };
     match cast {
         Ok(cast) if assigned || value.is_null() || keeps(value, &cast) => Ok(cast),
         Err(cause) if assigned => {
@@ -77,6 +83,8 @@ mod tests {
     fn a_value_to_be_inserted_is_assigned_or_refused() {
         let tenth = ScalarValue::Float64(Some(0.1));
         assert_eq!(fitted(tenth, &DataType::Float32, true), ScalarValue::Float32(Some(0.1)));
+        let digits = ScalarValue::Decimal128(Some(101), 10, 2);
+        assert_eq!(fitted(ScalarValue::Float64(Some(1.005)), &DataType::Decimal128(10, 2), true), digits);
         let text = ScalarValue::Utf8(Some("x".to_owned()));
         let error = fit("$2", &text, Some(&DataType::Int64), true).unwrap_err();
         assert!(error.message().contains("$2") && error.message().contains("BIGINT"), "{error}");

@@ -1,12 +1,39 @@
-use serde_json::json;
+use serde_json::value::to_raw_value;
+use serde_json::{Value, json};
 
 use super::*;
 
 fn one(value: Value) -> Result<ScalarValue> {
-    match Parameters::from_json(&json!([value]))? {
+    read(&json!([value]).to_string())
+}
+
+fn read(text: &str) -> Result<ScalarValue> {
+    match Parameters::from_json(&serde_json::from_str::<Box<RawValue>>(text).unwrap())? {
         Parameters::Positional(mut values) => Ok(values.remove(0)),
         other => panic!("not positional: {other:?}"),
     }
+}
+
+fn raw(json: &Value) -> Box<RawValue> {
+    to_raw_value(json).unwrap()
+}
+
+#[test]
+fn numbers_keep_their_digits() {
+    for (json, shown) in [
+        ("[12345678901234567890.12]", "12345678901234567890.12"),
+        ("[-9223372036854775809]", "-9223372036854775809"),
+        ("[0.10]", "0.1"),
+        ("[1e3]", "1000.0"),
+        ("[{\"type\": \"DECIMAL(30,2)\", \"value\": 12345678901234567890.12}]", "12345678901234567890.12"),
+        ("[[12345678901234567890.12, 3]]", "[12345678901234567890.12, 3.00]"),
+    ] {
+        let array = read(json).unwrap().to_array().unwrap();
+        let told = datafusion::arrow::util::display::array_value_to_string(&array, 0).unwrap();
+        assert_eq!(told, shown, "{json}");
+    }
+    assert!(read("[1e400]").unwrap_err().message().contains("out of the range of DOUBLE"));
+    assert!(read(&format!("[1{}]", "0".repeat(76))).unwrap_err().message().contains("more than 76 digits"));
 }
 
 #[test]
@@ -63,10 +90,10 @@ fn arrays_find_a_common_type() {
 
 #[test]
 fn objects_name_their_parameters() {
-    let parameters = Parameters::from_json(&json!({"low": 1, "$high": {"type": "INTEGER", "value": 2}})).unwrap();
+    let parameters = Parameters::from_json(&raw(&json!({"low": 1, "$high": {"type": "INTEGER", "value": 2}}))).unwrap();
     let expected = [("high", ScalarValue::Int32(Some(2))), ("low", ScalarValue::Int64(Some(1)))];
     assert_eq!(parameters, Parameters::Named(expected.map(|(name, value)| (name.to_owned(), value)).into()));
-    assert_eq!(Parameters::from_json(&json!([])).unwrap(), Parameters::None);
+    assert_eq!(Parameters::from_json(&raw(&json!([]))).unwrap(), Parameters::None);
 }
 
 #[test]
@@ -80,7 +107,7 @@ fn refusals_name_the_parameter() {
         (json!([{"type": "BYTEA", "value": "%"}]), "parameter $1 is not base64"),
         (json!(7), "params is neither an array nor an object"),
     ] {
-        let error = Parameters::from_json(&json).unwrap_err();
+        let error = Parameters::from_json(&raw(&json)).unwrap_err();
         assert_eq!(error.message(), message);
         assert_eq!(error.code(), "INVALID_PARAMETER");
     }

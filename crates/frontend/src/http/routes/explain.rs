@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use tidemill_engine::{Error, Subject};
 use utoipa::ToSchema;
 
@@ -30,7 +31,7 @@ pub(crate) struct ExplainBody {
     sql: String,
     /// Values for its parameters.
     #[schema(value_type = Option<Object>)]
-    params: Option<Value>,
+    params: Option<Box<RawValue>>,
     /// Runs the statement and tells what its operators did.
     analyze: bool,
     /// The form of the plan.
