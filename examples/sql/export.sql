@@ -1,9 +1,10 @@
--- Write a query's result as partitioned Parquet, read it back as a table, look at what the server did.
+-- Write a query's result as Parquet, read it back as a table, look at what the server did. A file is replaced each time;
+-- in a folder ('/tmp/tidemill-example/orders/'), each COPY adds files to those that are there.
 COPY (SELECT o_orderkey, o_totalprice, o_orderstatus FROM demo.public.orders)
-TO '/tmp/tidemill-example/orders/' STORED AS PARQUET PARTITIONED BY (o_orderstatus);
+TO '/tmp/tidemill-example/orders.parquet' STORED AS PARQUET;
 
 SELECT o_orderstatus, count(*) AS orders, round(sum(o_totalprice), 2) AS total
-FROM '/tmp/tidemill-example/orders/'
+FROM '/tmp/tidemill-example/orders.parquet'
 GROUP BY o_orderstatus
 ORDER BY o_orderstatus;
 

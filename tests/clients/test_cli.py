@@ -148,6 +148,12 @@ def test_changes_are_counted_and_take_effect_once(fresh, door):
     assert nothing.returncode == 0 and nothing.stdout == b"x\n"
 
 
+@pytest.mark.parametrize(("asked", "right"), [("https", "http"), ("grpc+tls", "grpc")])
+def test_tls_where_there_is_none(demo, asked, right):
+    ended = run("sql", "--url", f"{asked}://{demo.address}", "-c", "SELECT 1")
+    assert ended.returncode == 3 and f"without TLS; try {right}://{demo.address}".encode() in ended.stderr, ended.stderr
+
+
 @pytest.mark.parametrize("scheme", ["https", "grpc+tls"])
 def test_credentials_and_tls(tmp_path, scheme):
     cert, key = certificate(tmp_path, "one")
@@ -172,7 +178,10 @@ def test_credentials_and_tls(tmp_path, scheme):
             assert refused.returncode == 3 and b"refuses" in refused.stderr, refused.stderr
         assert b"--user" in ask().stderr
         stranger = ask("--user", "ann", trusted=False, TIDEMILL_PASSWORD="secret")
-        assert stranger.returncode == 3 and b"certificate" in stranger.stderr, stranger.stderr
+        assert stranger.returncode == 3 and b"self-signed" in stranger.stderr and b"SSL_CERT_FILE" in stranger.stderr, stranger.stderr
+        plain = {"https": "http", "grpc+tls": "grpc"}[scheme]
+        unencrypted = run("sql", "--url", f"{plain}://{server.address}", "-c", "SELECT 1")
+        assert unencrypted.returncode == 3 and f"try {scheme}://{server.address}".encode() in unencrypted.stderr, unencrypted.stderr
         assert "secret" not in server.log_text()
 
 

@@ -1,6 +1,7 @@
 """Every error code, with its status and SQLSTATE; the codes are read from the engine's own table."""
 
 import concurrent.futures
+import gzip
 import re
 import uuid
 
@@ -175,6 +176,8 @@ def test_a_forbidden_role(tmp_path):
         ("PUT", "/v1/query", {}, "METHOD_NOT_ALLOWED", 405),
         ("POST", "/v1/query", {"data": "SELECT 1", "headers": {"Accept": "image/png"}}, "NOT_ACCEPTABLE", 406),
         ("POST", "/v1/query", {"data": "SELECT 1", "headers": {"Content-Type": "image/png"}}, "UNSUPPORTED_MEDIA_TYPE", 415),
+        ("POST", "/v1/query", {"data": gzip.compress(b"SELECT 1"), "headers": {"Content-Encoding": "gzip"}}, "UNSUPPORTED_CONTENT_ENCODING", 415),
+        ("POST", "/v1/sessions", {"data": gzip.compress(b"{}"), "headers": {"Content-Encoding": "gzip"}}, "UNSUPPORTED_CONTENT_ENCODING", 415),
         ("POST", "/v1/sessions", {"data": "a=1", "headers": {"Content-Type": "text/plain"}}, "UNSUPPORTED_MEDIA_TYPE", 415),
         ("GET", "/v1/me", {"headers": {"Host": "evil.example"}}, "FORBIDDEN", 403),
     ],

@@ -24,6 +24,16 @@ def test_sql(demo, path):
     assert ended.stdout
 
 
+def test_the_export_gives_the_same_numbers_each_time(demo):
+    counted = demo.rows("SELECT o_orderstatus, count(*) FROM demo.public.orders GROUP BY 1 ORDER BY 1")
+    for _ in range(2):
+        ended = run("sql", "--url", demo.url(), "-f", str(EXAMPLES / "sql" / "export.sql"), "--format", "csv")
+        assert ended.returncode == 0, ended.stderr.decode()
+        lines = ended.stdout.decode().splitlines()
+        first = lines.index("o_orderstatus,orders,total") + 1
+        assert [line.rsplit(",", 1)[0] for line in lines[first : first + len(counted)]] == [f"{status},{count}" for status, count in counted]
+
+
 @pytest.mark.parametrize("path", files("curl", "sh"), ids=lambda path: path.name)
 def test_curl(demo, path, tmp_path):
     environment = clean_environment(TIDEMILL_URL=demo.url())

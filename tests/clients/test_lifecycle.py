@@ -8,7 +8,7 @@ import subprocess
 import pytest
 import requests
 
-from server import Server, binary, clean_environment, run, serving, wait_until
+from server import Program, Server, binary, clean_environment, run, serving, wait_until
 
 TOKEN = "tm-test-token"
 
@@ -52,6 +52,16 @@ def test_history_survives_kill_9(tmp_path):
         state = again.status(running["id"])["state"]
         assert state == "failed", state
         assert again.value("SELECT 1") == 1
+
+
+def test_a_host_name_is_listened_at(tmp_path):
+    server = Program("serve", "--http", "localhost:0", "--set", "metrics.listen=localhost:0", "--data-dir", str(tmp_path))
+    try:
+        for door in ["http", "metrics"]:
+            assert requests.get(f"http://{server.announced(door)}/livez", timeout=10).status_code == 200
+        assert server.terminate() == 0
+    finally:
+        server.kill()
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:0", "[::]:0"])

@@ -89,8 +89,17 @@ def test_dry_run_and_explain(demo):
     dry = demo.post({"sql": "CREATE TABLE dry_run_made AS SELECT 1 AS x", "dry_run": True})
     assert dry.status_code == 200, dry.text
     assert demo.post("SELECT * FROM dry_run_made").json()["code"] == "TABLE_NOT_FOUND"
-    plan = demo.post({"sql": "SELECT count(*) FROM demo.public.orders", "explain": "plan"}, "text/plain")
+    plan = demo.post({"sql": "SELECT o_orderstatus, count(*) FROM demo.public.orders GROUP BY 1", "explain": "plan"}, "text/plain")
     assert plan.status_code == 200 and "orders" in plan.text
+    # A plan has lines, and stays in its column.
+    lines = plan.text.splitlines()
+    assert "\\n" not in plan.text and len({line.index("|", 1) for line in lines if line.startswith("|")}) == 1
+    assert sum("Exec" in line for line in lines) > 2
+    rendered = demo.post("EXPLAIN SELECT count(*) FROM demo.public.orders", "text/markdown").text
+    assert "<br>" in rendered and "\\n" not in rendered
+    for explain in [True, "verbose"]:
+        problem = demo.post({"sql": "SELECT 1", "explain": explain})
+        assert problem.status_code == 400 and '"plan"' in problem.json()["detail"] and '"analyze"' in problem.json()["detail"]
 
 
 def test_sessions_keep_settings_views_and_prepared_statements(demo):

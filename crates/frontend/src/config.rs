@@ -2,7 +2,6 @@
 //!
 //! There are no defaults in code: `config/default.toml` holds every key with its meaning and its default.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use tidemill_engine::error::{Error, Result, Subject};
 use tidemill_engine::units::{ByteSize, Span};
 
 use crate::http::limits::headers::{MIN_BYTES, REFUSED_WITH_WORDS};
-use crate::listen::ListenConfig;
+use crate::listen::{ListenAddress, ListenConfig};
 
 mod flight_sql;
 
@@ -22,7 +21,7 @@ pub use flight_sql::FlightSqlConfig;
 #[serde(deny_unknown_fields)]
 pub struct HttpConfig {
     /// The address and port to listen on; port 0 takes any free one. Beyond loopback, authentication must be on.
-    pub listen: SocketAddr,
+    pub listen: ListenAddress,
     /// The certificate and key files; absent means plain HTTP.
     pub tls: Option<TlsPaths>,
     /// Connections open at once; one more waits until another ends.
@@ -68,7 +67,7 @@ pub struct HttpConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct MetricsConfig {
     /// The address and port to listen on; port 0 takes any free one. Absent means that only the HTTP door serves them.
-    pub listen: Option<SocketAddr>,
+    pub listen: Option<ListenAddress>,
 }
 
 /// Where the TLS files are; PEM.
@@ -139,8 +138,8 @@ impl HttpConfig {
 ///
 /// # Errors
 /// When anyone who reaches the port would be an admin.
-pub fn check_bind(address: SocketAddr, auth_required: bool, tls: bool) -> Result<()> {
-    if address.ip().to_canonical().is_loopback() {
+pub fn check_bind(address: &ListenAddress, auth_required: bool, tls: bool) -> Result<()> {
+    if address.is_loopback() {
         return Ok(());
     }
     if !auth_required {
@@ -160,8 +159,8 @@ pub fn check_bind(address: SocketAddr, auth_required: bool, tls: bool) -> Result
 ///
 /// # Errors
 /// When anyone who reaches the port could read them though nobody said so.
-pub fn check_metrics_bind(address: SocketAddr, auth_required: bool, public: bool) -> Result<()> {
-    if address.ip().to_canonical().is_loopback() || auth_required || public {
+pub fn check_metrics_bind(address: &ListenAddress, auth_required: bool, public: bool) -> Result<()> {
+    if address.is_loopback() || auth_required || public {
         return Ok(());
     }
     Err(bad(format!(
@@ -223,7 +222,7 @@ pub(crate) mod tests {
             ("10.1.2.3:80", false, false),
             ("0.0.0.0:8080", true, true),
         ] {
-            let result = check_bind(address.parse().unwrap(), auth, false);
+            let result = check_bind(&address.parse().unwrap(), auth, false);
             assert_eq!(result.is_ok(), allowed, "{address}");
             if let Err(error) = result {
                 assert!(error.hint_text().unwrap().contains("auth.mode") && error.message().contains(address));
@@ -239,7 +238,7 @@ pub(crate) mod tests {
             ("0.0.0.0:9090", true, false, true),
             ("[::]:9090", false, true, true),
         ] {
-            let result = check_metrics_bind(address.parse().unwrap(), auth, public);
+            let result = check_metrics_bind(&address.parse().unwrap(), auth, public);
             assert_eq!(result.is_ok(), allowed, "{address}");
             if let Err(error) = result {
                 assert!(error.message().contains("metrics.listen") && error.message().contains(address));

@@ -63,7 +63,10 @@ pub fn routers(
     // No page has a reason to read them, and the names it may be called by are those of its own address.
     let of_metrics = |listen| HttpConfig { listen, cors_allowed_origins: Vec::new(), ..HttpConfig::clone(config) };
     Routers {
-        metrics: metrics.listen.map(|listen| guarded(routes::of_metrics(&door), &door, &entrance, &of_metrics(listen))),
+        metrics: metrics
+            .listen
+            .clone()
+            .map(|listen| guarded(routes::of_metrics(&door), &door, &entrance, &of_metrics(listen))),
         api: guarded(routes::all(&door), &door, &entrance, config),
     }
 }

@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 mod activity;
+mod address;
 mod connection;
 mod patience;
 mod peers;
@@ -26,6 +27,7 @@ mod tls;
 mod transport;
 mod validity;
 
+pub use address::ListenAddress;
 pub(crate) use peers::peer_group;
 pub use tls::TlsReloader;
 

@@ -12,6 +12,7 @@ use tidemill_cluster::Coordinator;
 use tidemill_cluster::transport::Transport;
 use tidemill_engine::{Engine, Seams};
 use tidemill_frontend::config::{check_bind, check_metrics_bind};
+use tidemill_frontend::listen::ListenAddress;
 use tidemill_frontend::{doors, listen};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -71,13 +72,13 @@ impl App {
         config.flight_sql.check()?;
         let tls = tls(&config)?;
         let auth_required = config.auth.mode != tidemill_engine::auth::AuthMode::None;
-        check_bind(config.http.listen, auth_required, tls.is_some())?;
-        if let Some(address) = config.metrics.listen {
+        check_bind(&config.http.listen, auth_required, tls.is_some())?;
+        if let Some(address) = &config.metrics.listen {
             check_metrics_bind(address, auth_required, config.http.public_metrics)?;
         }
         let engine = open_engine(&config).await?;
-        let listener = bind(config.http.listen, "http.listen").await?;
-        let metrics = match config.metrics.listen {
+        let listener = bind(&config.http.listen, "http.listen").await?;
+        let metrics = match &config.metrics.listen {
             Some(address) => Some(bind(address, "metrics.listen").await?),
             None => None,
         };
@@ -170,8 +171,10 @@ impl App {
 impl Cluster {
     async fn start(config: &Config, engine: &Arc<Engine>) -> Result<Self> {
         let transport = Transport::open(&config.cluster.transport())?;
-        transport.check_bind(config.cluster.listen, "cluster.listen")?;
-        let listener = bind(config.cluster.listen, "cluster.listen").await?;
+        for address in config.cluster.listen.addresses() {
+            transport.check_bind(*address, "cluster.listen")?;
+        }
+        let listener = bind(&config.cluster.listen, "cluster.listen").await?;
         let address = listener.local_addr()?;
         let coordinator = Coordinator::start(config.cluster.coordinator(), transport, listener).await?;
         engine.attach(coordinator.runner())?;
@@ -187,6 +190,6 @@ pub fn tls(config: &Config) -> Result<Option<listen::TlsReloader>, Problems> {
     config.http.tls.as_ref().map(|paths| tls::load(paths, &config.effective)).transpose()
 }
 
-async fn bind(address: SocketAddr, key: &str) -> Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} ({key})"))
+async fn bind(address: &ListenAddress, key: &str) -> Result<TcpListener> {
+    TcpListener::bind(address.addresses()).await.with_context(|| format!("cannot listen on {address} ({key})"))
 }

@@ -12,6 +12,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use super::{Access, Effect};
 use crate::catalog::is_virtual;
 use crate::error::Result;
+use crate::storage::with_one_file;
 
 /// A plan that can run.
 #[derive(Debug)]
@@ -94,7 +95,10 @@ impl PhysicalQuery {
 pub(super) async fn physical(state: &SessionState, logical: &LogicalPlan) -> Result<PhysicalQuery> {
     let traits = Traits::of(logical)?;
     let optimized = state.optimize(logical)?;
-    let plan = state.query_planner().create_physical_plan(&optimized, state).await?;
+    let mut plan = state.query_planner().create_physical_plan(&optimized, state).await?;
+    if writes_one_folder(&optimized) {
+        plan = with_one_file(plan)?;
+    }
     let about_server =
         traits.only_explains || traits.scans > 0 && traits.scans == traits.server_scans && !traits.unbounded;
     let light = about_server || traits.scans == 0 && !traits.unbounded;
@@ -106,6 +110,15 @@ pub(super) async fn physical(state: &SessionState, logical: &LogicalPlan) -> Res
         light,
         portable: None,
     })
+}
+
+/// Whether it writes files to one place, rather than to a folder for each value.
+fn writes_one_folder(logical: &LogicalPlan) -> bool {
+    match logical {
+        LogicalPlan::Copy(copy) => copy.partition_by.is_empty(),
+        LogicalPlan::Analyze(analyze) => writes_one_folder(&analyze.input),
+        _ => false,
+    }
 }
 
 /// What a logical plan touches.

@@ -128,7 +128,7 @@ async fn here(query: PhysicalQuery, execution: &Execution, output: &mut Output<'
         // The count is told only when everything it counts is visible.
         let mut counts = Vec::new();
         while let Some(batch) = rows.next().await {
-            counts.push(batch?);
+            counts.push(batch.map_err(|error| execution.why_not_written(error.into()))?);
         }
         execution.commit().await?;
         for batch in counts {

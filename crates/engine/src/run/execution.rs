@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use super::environment::prepare;
 use super::{AccountedPool, Work};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::plan::Portable;
 use crate::query::QueryHandle;
 use crate::storage::{FileCommit, counted};
@@ -104,6 +104,11 @@ impl Execution {
             Some(writes) => writes.commit().await.map(drop),
             None => Ok(()),
         }
+    }
+
+    /// Why a plan that writes failed: the reason that storage gave, if it was storage.
+    pub(crate) fn why_not_written(&self, error: Error) -> Error {
+        self.writes.lock().as_ref().and_then(FileCommit::failure).unwrap_or(error)
     }
 
     /// Takes back everything that was written.

@@ -4,6 +4,7 @@
 //! under a name that listings leave out, an object as a multipart upload that the store shows to nobody. [`FileCommit::commit`]
 //! completes all uploads; dropping the commit, which is what a failed or cancelled statement does, aborts them.
 
+mod failure;
 mod local;
 mod store;
 mod upload;
@@ -15,10 +16,13 @@ use std::time::Duration;
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use futures::StreamExt;
 use object_store::ObjectStoreExt;
+use object_store::path::Path;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
 
 use crate::{Error, ErrorKind, Result, Subject};
+use local::MadeFolders;
 use upload::Staged;
 
 /// Uploads that are completed or aborted at once.
@@ -39,6 +43,11 @@ pub(crate) struct FileCommit {
 struct Uploads {
     staged: Mutex<Vec<Arc<Staged>>>,
     closed: AtomicBool,
+    /// Files that are being opened. They are waited for, so that none appears when the statement has ended.
+    opening: TaskTracker,
+    folders: MadeFolders,
+    /// Why the first upload failed that did. DataFusion's writers hand on that one did, but not why.
+    failure: Mutex<Option<Error>>,
 }
 
 impl FileCommit {
@@ -52,6 +61,11 @@ impl FileCommit {
         store::deferred(inner, Arc::clone(&self.uploads))
     }
 
+    /// Why a file could not be written, if one could not.
+    pub(crate) fn failure(&self) -> Option<Error> {
+        self.uploads.failure.lock().as_ref().map(Error::copied)
+    }
+
     /// Makes everything visible; returns the number of files.
     ///
     /// # Errors
@@ -60,22 +74,25 @@ impl FileCommit {
     pub(crate) async fn commit(self) -> Result<usize> {
         let staged = self.uploads.close();
         // A statement that is cancelled now must not leave half of its files: the task goes on without it.
-        let committed = self.io.spawn(commit_all(staged)).await;
+        let uploads = Arc::clone(&self.uploads);
+        let committed = self.io.spawn(async move { uploads.commit_all(staged).await }).await;
         committed.unwrap_or_else(|error| Err(Error::internal("the commit of written files panicked").caused_by(error)))
     }
 
     /// Throws everything away and waits until that is done.
     pub(crate) async fn abort(self) {
-        abort_all(self.uploads.close()).await;
+        let staged = self.uploads.close();
+        self.uploads.abort_all(staged).await;
     }
 }
 
 impl Drop for FileCommit {
     fn drop(&mut self) {
         let staged = self.uploads.close();
-        if !staged.is_empty() {
+        if !staged.is_empty() || !self.uploads.opening.is_empty() || !self.uploads.folders.is_empty() {
+            let uploads = Arc::clone(&self.uploads);
             self.io.spawn(async move {
-                if tokio::time::timeout(ABORT_TIMEOUT, abort_all(staged)).await.is_err() {
+                if tokio::time::timeout(ABORT_TIMEOUT, uploads.abort_all(staged)).await.is_err() {
                     tracing::warn!("staged files of a failed statement could not be removed in time");
                 }
             });
@@ -87,11 +104,13 @@ impl Uploads {
     /// Adds an upload, unless the statement has ended.
     fn add(&self, upload: Arc<Staged>) -> object_store::Result<()> {
         let mut staged = self.staged.lock();
-        if self.closed.load(Ordering::Relaxed) {
-            return Err(upload::ended(upload.location()));
-        }
+        self.refuse_late(upload.location())?;
         staged.push(upload);
         Ok(())
+    }
+
+    fn refuse_late(&self, location: &Path) -> object_store::Result<()> {
+        if self.closed.load(Ordering::Relaxed) { Err(upload::ended(location)) } else { Ok(()) }
     }
 
     fn remove(&self, upload: &Arc<Staged>) {
@@ -104,31 +123,41 @@ impl Uploads {
         self.closed.store(true, Ordering::Relaxed);
         std::mem::take(&mut *staged)
     }
-}
 
-async fn commit_all(staged: Vec<Arc<Staged>>) -> Result<usize> {
-    if let Some(unfinished) = staged.iter().find(|upload| !upload.is_finished()) {
-        let location = unfinished.location().clone();
-        abort_all(staged).await;
-        return Err(Error::internal(format!("'{location}' was not written to its end")));
+    async fn commit_all(&self, staged: Vec<Arc<Staged>>) -> Result<usize> {
+        if let Some(unfinished) = staged.iter().find(|upload| !upload.is_finished()) {
+            let place = unfinished.place().to_owned();
+            self.abort_all(staged).await;
+            return Err(Error::internal(format!("'{place}' was not written to its end")));
+        }
+        let files = staged.len();
+        let failed = AtomicBool::new(false);
+        let outcomes: Vec<(Arc<Staged>, Outcome)> = futures::stream::iter(staged)
+            .map(|upload| {
+                let failed = &failed;
+                async move {
+                    let outcome = complete(&upload, failed).await;
+                    (upload, outcome)
+                }
+            })
+            .buffer_unordered(CONCURRENCY)
+            .collect()
+            .await;
+        if !failed.load(Ordering::Relaxed) {
+            self.folders.keep();
+            return Ok(files);
+        }
+        let error = roll_back(outcomes).await;
+        self.folders.remove_empty().await;
+        Err(error)
     }
-    let files = staged.len();
-    let failed = AtomicBool::new(false);
-    let outcomes: Vec<(Arc<Staged>, Outcome)> = futures::stream::iter(staged)
-        .map(|upload| {
-            let failed = &failed;
-            async move {
-                let outcome = complete(&upload, failed).await;
-                (upload, outcome)
-            }
-        })
-        .buffer_unordered(CONCURRENCY)
-        .collect()
-        .await;
-    if !failed.load(Ordering::Relaxed) {
-        return Ok(files);
+
+    async fn abort_all(&self, staged: Vec<Arc<Staged>>) {
+        self.opening.close();
+        self.opening.wait().await;
+        abort_uploads(staged).await;
+        self.folders.remove_empty().await;
     }
-    Err(roll_back(outcomes).await)
 }
 
 enum Outcome {
@@ -160,7 +189,7 @@ async fn roll_back(outcomes: Vec<(Arc<Staged>, Outcome)>) -> Error {
         match outcome {
             Outcome::New => match upload.delete().await {
                 Ok(()) => deleted += 1,
-                Err(_) => left.push(upload.location().to_string()),
+                Err(_) => left.push(upload.place().to_owned()),
             },
             Outcome::Replaced => replaced += 1,
             Outcome::Failed(error) => {
@@ -170,7 +199,7 @@ async fn roll_back(outcomes: Vec<(Arc<Staged>, Outcome)>) -> Error {
             Outcome::NotTried => unused.push(upload),
         }
     }
-    abort_all(unused).await;
+    abort_uploads(unused).await;
     let mut message = format!("the written files could not be made visible; {deleted} of them were removed again");
     if replaced > 0 {
         message.push_str(&format!(", {replaced} replaced existing files and stay"));
@@ -186,11 +215,11 @@ async fn roll_back(outcomes: Vec<(Arc<Staged>, Outcome)>) -> Error {
 }
 
 /// Best effort: a store that does not answer keeps its unfinished uploads until its own clean-up rule removes them.
-async fn abort_all(staged: Vec<Arc<Staged>>) {
+async fn abort_uploads(staged: Vec<Arc<Staged>>) {
     futures::stream::iter(staged)
         .for_each_concurrent(CONCURRENCY, |upload| async move {
             if let Err(error) = upload.abort().await {
-                tracing::warn!(location = %upload.location(), %error, "a staged file could not be removed");
+                tracing::warn!(place = upload.place(), %error, "a staged file could not be removed");
             }
         })
         .await;

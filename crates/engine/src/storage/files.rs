@@ -59,9 +59,9 @@ impl Files {
         call.open(&self.policy, state).await
     }
 
-    /// Refuses to write to a URL or path that statements may not name.
+    /// Refuses to write to a URL or path that statements may not name, or that is no place for files.
     pub(crate) fn check_target(&self, target: &str) -> Result<()> {
-        self.policy.check_allowed(Location::parse(target)?.url())
+        self.policy.check_allowed(Location::parse_target(target)?.url())
     }
 
     /// Opens the tables of the catalogs.

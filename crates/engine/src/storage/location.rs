@@ -9,7 +9,7 @@ use url::{Position, Url};
 
 use super::glob::{self, Glob};
 use super::{http, local, registry};
-use crate::{Error, Result};
+use crate::{Error, Result, Subject};
 
 /// A place in one store: a file, a folder, or the files below a folder that match a pattern.
 #[derive(Clone, PartialEq)]
@@ -56,6 +56,28 @@ impl Location {
         }
     }
 
+    /// Understands where a statement writes to: a file or a folder.
+    ///
+    /// # Errors
+    /// As [`Self::parse`], and for a pattern and for what can only be read.
+    pub(crate) fn parse_target(text: &str) -> Result<Self> {
+        let scheme = text.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+        if let Some(scheme @ ("http" | "https")) = scheme.as_deref() {
+            let url = Url::parse(text).map_err(|error| not_a_url(text, &error))?;
+            let message = format!("'{}' can not be written: files behind {scheme}:// can only be read", shown(&url));
+            return Err(Error::invalid(message)
+                .about(Subject::File)
+                .hint("write to a local path or to s3://bucket/path"));
+        }
+        let location = Self::parse(text)?;
+        match &location.shape {
+            Shape::File | Shape::Folder => Ok(location),
+            Shape::Glob(..) => Err(Error::invalid(format!("'{location}' can not be written: it is a pattern"))
+                .about(Subject::File)
+                .hint("name one file, or a folder with / at the end: the files in it get names of their own")),
+        }
+    }
+
     fn local(text: &str) -> Result<Self> {
         let absolute =
             std::path::absolute(text).map_err(|error| Error::invalid(format!("not a path: '{text}': {error}")))?;
@@ -64,7 +86,7 @@ impl Location {
         // A file may be named like a pattern.
         let exists = clean.exists();
         let folder = text.ends_with('/') || clean.is_dir();
-        let (base, shape) = split(path.trim_start_matches('/'), folder, !exists)?;
+        let (base, shape) = split(text, path.trim_start_matches('/'), folder, !exists)?;
         let store = ObjectStoreUrl::local_filesystem();
         let mut url = Url::from_file_path(Path::new("/").join(base.as_ref()))
             .map_err(|()| Error::invalid(format!("not a path: '{text}'")))?;
@@ -78,7 +100,7 @@ impl Location {
             return Err(Error::invalid(format!("'{text}' names no bucket"))
                 .hint("write s3://bucket/path; patterns are for the path alone"));
         }
-        let (base, shape) = split(key, key.is_empty() || key.ends_with('/'), true)?;
+        let (base, shape) = split(text, key, key.is_empty() || key.ends_with('/'), true)?;
         let mut url = Url::parse(&format!("s3://{bucket}/")).map_err(|error| not_a_url(text, &error))?;
         url.set_path(base.as_ref());
         end_with_slash(&mut url, &shape);
@@ -140,19 +162,19 @@ impl Location {
     }
 }
 
-/// Splits `a/b*/c` into the folder `a` and the pattern `b*/c`.
-fn split(path: &str, folder: bool, patterns: bool) -> Result<(ObjectPath, Shape)> {
+/// Splits `a/b*/c` into the folder `a` and the pattern `b*/c`; `text` is what the user wrote.
+fn split(text: &str, path: &str, folder: bool, patterns: bool) -> Result<(ObjectPath, Shape)> {
     let path = path.trim_end_matches('/');
     let segments: Vec<&str> = path.split('/').collect();
     let first = segments.iter().position(|segment| glob::is_pattern(segment)).filter(|_| patterns);
     let Some(first) = first.or_else(|| brace_across(path).filter(|_| patterns)) else {
         let shape = if folder { Shape::Folder } else { Shape::File };
-        return Ok((parse_path(path)?, shape));
+        return Ok((parse_path(text, path)?, shape));
     };
-    let text = segments[first..].join("/");
+    let pattern = segments[first..].join("/");
     // A pattern that ends with a slash means everything in the folders that it matches.
-    let text = if folder { format!("{text}/**") } else { text };
-    Ok((parse_path(&segments[..first].join("/"))?, Shape::Glob(Glob::parse(&text)?, text)))
+    let pattern = if folder { format!("{pattern}/**") } else { pattern };
+    Ok((parse_path(text, &segments[..first].join("/"))?, Shape::Glob(Glob::parse(&pattern)?, pattern)))
 }
 
 /// The segment in which a brace opens that closes in a later one: `{a/b,c}`.
@@ -161,8 +183,8 @@ fn brace_across(path: &str) -> Option<usize> {
     Some(path[..open].matches('/').count())
 }
 
-fn parse_path(path: &str) -> Result<ObjectPath> {
-    ObjectPath::parse(path).map_err(|error| Error::invalid(format!("not a path: '{path}': {error}")))
+fn parse_path(text: &str, path: &str) -> Result<ObjectPath> {
+    ObjectPath::parse(path).map_err(|error| Error::invalid(format!("not a path: '{text}': {error}")))
 }
 
 fn end_with_slash(url: &mut Url, shape: &Shape) {

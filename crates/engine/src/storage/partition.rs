@@ -6,8 +6,10 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use object_store::ObjectMeta;
 use object_store::path::Path;
+use url::Url;
 
 use super::open::PartitionColumn;
+use super::place::place;
 use crate::{Error, ErrorKind, Result, Subject};
 
 mod written;
@@ -55,18 +57,19 @@ pub(super) fn infer_type(name: &str, files: &[ObjectMeta]) -> DataType {
     }
 }
 
-/// The values of `columns` for the file at `path`.
+/// The values of `columns` for the file at `path` in the store of `store`.
 ///
 /// # Errors
 /// `Data` when the path lacks a column, or its value does not have the column's type.
-pub(super) fn values(path: &Path, columns: &[PartitionColumn]) -> Result<Vec<ScalarValue>> {
+pub(super) fn values(path: &Path, columns: &[PartitionColumn], store: &Url) -> Result<Vec<ScalarValue>> {
     let failed = |what: String| Error::new(ErrorKind::Data, what).about(Subject::File);
+    let at = || place(store, path.as_ref());
     let of_column = |column: &PartitionColumn| {
         let name = &column.name;
-        let text = value(path, name).ok_or_else(|| failed(format!("'{path}' is in no folder '{name}=...'")))?;
+        let text = value(path, name).ok_or_else(|| failed(format!("'{}' is in no folder '{name}=...'", at())))?;
         let Some(text) = text else { return Ok(ScalarValue::try_from(&column.data_type)?) };
         ScalarValue::try_from_string(text.clone(), &column.data_type).map_err(|_| {
-            failed(format!("'{path}': partition value {name}='{text}' is not of type {}", column.data_type))
+            failed(format!("'{}': partition value {name}='{text}' is not of type {}", at(), column.data_type))
                 .hint("declare the type of the partition column, or set hive_partitioning to false")
         })
     };
@@ -140,11 +143,13 @@ mod tests {
     #[test]
     fn null_and_encoded_values_are_understood() {
         let text = PartitionColumn { name: "k".to_owned(), data_type: DataType::Utf8 };
-        let read = |path: &str| values(&Path::parse(path).unwrap(), std::slice::from_ref(&text)).unwrap();
+        let store = Url::parse("s3://bucket").unwrap();
+        let read = |path: &str| values(&Path::parse(path).unwrap(), std::slice::from_ref(&text), &store).unwrap();
         assert_eq!(read("t/k=a%2Fb/x"), [ScalarValue::from("a/b")]);
         assert_eq!(read("t/k=/x"), [ScalarValue::from("")]);
         assert_eq!(read(&format!("t/k={NULL}/x")), [ScalarValue::Utf8(None)]);
         assert_eq!(read("t/k=%5F_HIVE_DEFAULT_PARTITION__/x"), [ScalarValue::from(NULL)]);
-        assert!(values(&Path::from("t/x"), &[text]).is_err());
+        let error = values(&Path::from("t/x"), &[text], &store).unwrap_err();
+        assert_eq!(error.message(), "'s3://bucket/t/x' is in no folder 'k=...'");
     }
 }

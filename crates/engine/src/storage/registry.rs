@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use url::{Position, Url};
 
+use super::place::PlacedStore;
 use super::{http, s3};
 use crate::config::StorageConfig;
 use crate::{Error, Result};
@@ -56,7 +57,7 @@ impl Stores {
         if let Some(store) = self.remote.lock().by_key.get(&key) {
             return Ok(Arc::clone(store));
         }
-        let store = self.connect(url)?;
+        let store = Arc::new(PlacedStore::new(self.connect(url)?, url.clone()));
         Ok(self.remote.lock().insert(key, store))
     }
 

@@ -70,12 +70,27 @@ pub(crate) struct QueryBody {
 
 /// Which plan is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase", try_from = "Value")]
 pub(crate) enum Explain {
     /// As it would run.
     Plan,
     /// As it ran: the statement is run, and its result thrown away.
     Analyze,
+}
+
+/// Serde says of a value that is no text only that it expected another.
+impl TryFrom<Value> for Explain {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        match value.as_str() {
+            Some("plan") => Ok(Self::Plan),
+            Some("analyze") => Ok(Self::Analyze),
+            _ => Err(format!(
+                "explain is {value}, and can be \"plan\" (as it would run) or \"analyze\" (run it, and tell how it ran)"
+            )),
+        }
+    }
 }
 
 impl QueryBody {
@@ -163,9 +178,28 @@ impl<S: Send + Sync> FromRequest<S> for QueryBody {
 
 /// Reads the whole body, within the door's limits.
 pub(crate) async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    refuse_encoded(request.headers())?;
     Bytes::from_request(request, state)
         .await
         .map_err(|rejection| Problem::new(rejection.status(), "BODY_UNREADABLE", rejection.body_text()))
+}
+
+/// Bodies are taken as they are: compressed bytes would be read as the statement.
+fn refuse_encoded(headers: &HeaderMap) -> Result<(), Box<Problem>> {
+    for value in headers.get_all(header::CONTENT_ENCODING) {
+        let coding = String::from_utf8_lossy(value.as_bytes());
+        if !matches!(coding.trim().to_ascii_lowercase().as_str(), "" | "identity") {
+            return Err(Box::new(Problem {
+                hint: Some("send the body without compression (identity), and no Content-Encoding".to_owned()),
+                ..Problem::new(
+                    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                    "UNSUPPORTED_CONTENT_ENCODING",
+                    format!("a body with Content-Encoding '{coding}' can not be read"),
+                )
+            }));
+        }
+    }
+    Ok(())
 }
 
 /// Decodes a JSON body.

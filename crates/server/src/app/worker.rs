@@ -31,7 +31,7 @@ impl WorkerApp {
         let own = &config.worker;
         let coordinator = own.coordinator.clone().context("worker.coordinator is not set")?;
         let transport = Transport::open(&own.transport(&config.cluster))?;
-        let listener = bind(own.listen, "worker.listen").await?;
+        let listener = bind(&own.listen, "worker.listen").await?;
         let address = listener.local_addr()?;
         let slots = if own.slots == 0 { machine::cores() } else { own.slots as usize };
         let environment = TaskEnvironment::open(&engine(&config, address, slots), machine::memory_bytes()).await?;

@@ -13,6 +13,7 @@ mod runner;
 mod scratch;
 mod script;
 mod shell;
+mod unreachable;
 
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};

@@ -1,6 +1,5 @@
 //! The sections of the cluster: what coordinator and workers share, what each has of its own.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -8,6 +7,7 @@ use tidemill_cluster::CoordinatorConfig;
 use tidemill_cluster::transport::{Address, Tls, TransportConfig};
 use tidemill_engine::auth::Secret;
 use tidemill_engine::units::{ByteSize, Share, Span};
+use tidemill_frontend::listen::ListenAddress;
 
 /// The cluster, as its coordinator sees it; its token and its TLS are those of the workers too.
 #[derive(Debug, Clone, Deserialize)]
@@ -16,7 +16,7 @@ pub struct ClusterConfig {
     /// Whether the server coordinates workers.
     pub enabled: bool,
     /// Where workers find the coordinator; port 0 takes any free one.
-    pub listen: SocketAddr,
+    pub listen: ListenAddress,
     /// What a process must know to take part.
     pub join_token: Option<Secret>,
     /// Mutual TLS between the processes.
@@ -50,7 +50,7 @@ pub struct WorkerConfig {
     /// Where the coordinator listens for workers.
     pub coordinator: Option<Address>,
     /// Where the coordinator and other workers find this one; port 0 takes any free one.
-    pub listen: SocketAddr,
+    pub listen: ListenAddress,
     /// What others reach it by, if that is not the listening address.
     pub advertise: Option<Address>,
     /// The token, if it is not that of `[cluster]`.

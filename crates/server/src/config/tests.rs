@@ -38,7 +38,7 @@ fn key(text: &str) -> Key {
 #[test]
 fn the_defaults_hold() {
     let config = load(&sources(&[])).unwrap();
-    assert!(config.http.listen.ip().is_loopback());
+    assert!(config.http.listen.is_loopback());
     assert_eq!(config.engine.data_dir, Path::new("/home/ann/.local/share/tidemill"));
     assert_eq!(config.engine.data_dir, config.server.data_dir);
 }
@@ -116,7 +116,8 @@ format = "csv"
         "my.toml:8: memory.limit: '120%' is not a share: write a percentage above 0% and up to 100%, or a size; \
          accepted: a size or a percentage",
         "my.toml:11: sessions.max: 0 is too small; accepted: a whole number, at least 1",
-        "my.toml:14: http.listen: 'localhost': invalid socket address syntax; accepted: an IP address and a port",
+        "my.toml:14: http.listen: 'localhost' is no HOST:PORT: write it such as 127.0.0.1:8080, localhost:8080 or \
+         [::1]:8080; accepted: an IP address or a host name, and a port",
         "my.toml:16: auth.users[0].pasword_hash: unknown key; did you mean 'auth.users[0].password_hash'?",
         "my.toml:16: auth.users[0].role: 'king' is not one of admin, writer, reader; accepted: admin, writer or reader",
         "my.toml:22: catalogs.lake.schemas.s.tables.t: 'location' is missing",

@@ -4,6 +4,7 @@ use tidemill_cluster::transport;
 use tidemill_engine::Error;
 use tidemill_engine::auth::{AuthMode, Authenticator};
 use tidemill_frontend::config::{check_bind, check_metrics_bind};
+use tidemill_frontend::listen::ListenAddress;
 use tracing_subscriber::EnvFilter;
 
 use super::{Config, Effective, Key, Problem, Problems};
@@ -19,24 +20,27 @@ pub(crate) fn validate(config: &Config, effective: &Effective, problems: &mut Pr
         problems.push(Problem::with_key(key, origin, message));
     };
     let is_authenticated = config.auth.mode == AuthMode::Static;
-    if let Err(error) = check_bind(config.http.listen, is_authenticated, config.http.tls.is_some()) {
+    if let Err(error) = check_bind(&config.http.listen, is_authenticated, config.http.tls.is_some()) {
         report("http.listen", with_hint(&error));
     }
     let public = config.http.public_metrics;
-    if let Some(address) = config.metrics.listen
+    if let Some(address) = &config.metrics.listen
         && let Err(error) = check_metrics_bind(address, is_authenticated, public)
     {
         report("metrics.listen", with_hint(&error));
     }
+    let check = |listen: &ListenAddress, has_token, key| {
+        listen.addresses().iter().try_for_each(|address| transport::check_bind(*address, has_token, key))
+    };
     let token = |config: &transport::TransportConfig| config.join_token.is_some();
     let has_token = token(&config.cluster.transport());
     if config.cluster.enabled
-        && let Err(error) = transport::check_bind(config.cluster.listen, has_token, "cluster.listen")
+        && let Err(error) = check(&config.cluster.listen, has_token, "cluster.listen")
     {
         report("cluster.listen", with_hint(&error));
     }
     let has_token = token(&config.worker.transport(&config.cluster));
-    if let Err(error) = transport::check_bind(config.worker.listen, has_token, "worker.listen") {
+    if let Err(error) = check(&config.worker.listen, has_token, "worker.listen") {
         report("worker.listen", with_hint(&error));
     }
     if let Err(error) = config.http.check() {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use datafusion::common::Column;
 use datafusion::common::tree_node::Transformed;
 use datafusion::error::Result;
+use datafusion::logical_expr::dml::CopyTo;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 
@@ -22,6 +23,7 @@ pub(super) fn named(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
             .hint("give it a name without '='")
             .into());
     }
+    refuse_all_columns(&copy)?;
     let columns = copy.input.schema().iter().map(|(qualifier, field)| {
         let column = Expr::Column(Column::from((qualifier, field)));
         if !copy.partition_by.contains(field.name()) {
@@ -33,6 +35,21 @@ pub(super) fn named(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let input = LogicalPlanBuilder::from(copy.input.as_ref().clone()).project(columns.collect::<Vec<_>>())?.build()?;
     copy.input = Arc::new(input);
     Ok(Transformed::yes(LogicalPlan::Copy(copy)))
+}
+
+/// The files hold the other columns, so there must be one.
+fn refuse_all_columns(copy: &CopyTo) -> Result<()> {
+    let fields = copy.input.schema().fields();
+    let kept = copy.options.get("execution.keep_partition_by_columns").is_some_and(|value| value.trim() == "true");
+    if kept || fields.iter().any(|field| !copy.partition_by.contains(field.name())) {
+        return Ok(());
+    }
+    Err(crate::Error::invalid(format!(
+        "PARTITIONED BY ({}) names every column: at least one must remain for the files",
+        copy.partition_by.join(", ")
+    ))
+    .hint("leave one out, or add a column to the query")
+    .into())
 }
 
 /// Whether the columns are named already: rules run again on a plan that was kept.

@@ -1,29 +1,60 @@
 //! What staging a local file leaves on the disk, and how to get rid of it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use object_store::path::Path as ObjectPath;
+use parking_lot::Mutex;
 
 /// A local file that is being staged beside its final place, as `name#1`.
 #[derive(Debug)]
 pub(super) struct LocalTarget {
     file: PathBuf,
-    /// Folders that exist only because of this file, innermost first.
-    made_folders: Vec<PathBuf>,
 }
 
-impl LocalTarget {
+/// The folders that exist only because of one statement. Its files share them, so that they go after the last one.
+#[derive(Debug, Default)]
+pub(super) struct MadeFolders(Mutex<BTreeSet<PathBuf>>);
+
+impl MadeFolders {
     /// Notes which folders are missing, so that only those are removed again.
-    pub(super) async fn before_staging(location: &ObjectPath) -> Self {
-        let file = Path::new("/").join(location.as_ref());
-        let mut made_folders = Vec::new();
-        for folder in file.ancestors().skip(1) {
+    pub(super) async fn before_staging(&self, target: &LocalTarget) {
+        for folder in target.file.ancestors().skip(1) {
             if tokio::fs::try_exists(folder).await.unwrap_or(true) {
                 break;
             }
-            made_folders.push(folder.to_owned());
+            self.0.lock().insert(folder.to_owned());
         }
-        Self { file, made_folders }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.lock().is_empty()
+    }
+
+    /// Leaves the folders where they are.
+    pub(super) fn keep(&self) {
+        self.0.lock().clear();
+    }
+
+    /// Removes the folders, but for those in which other files live by now.
+    pub(super) async fn remove_empty(&self) {
+        let folders = std::mem::take(&mut *self.0.lock());
+        // A folder comes before what is in it.
+        for folder in folders.iter().rev() {
+            // One that holds files, or was never made, is as it should be.
+            let _ = tokio::fs::remove_dir(folder).await;
+        }
+    }
+}
+
+impl LocalTarget {
+    pub(super) fn new(location: &ObjectPath) -> Self {
+        Self { file: Path::new("/").join(location.as_ref()) }
+    }
+
+    /// The file that stands where one of the folders should be.
+    pub(super) fn blocked_by(&self) -> Option<&Path> {
+        self.file.ancestors().skip(1).find(|ancestor| ancestor.is_file())
     }
 
     /// Removes what a failed completion forgets: `LocalFileSystem` loses the name of the staged file when its rename fails.
@@ -50,15 +81,6 @@ impl LocalTarget {
             }
             [] => {}
             several => tracing::warn!(file = %self.file.display(), count = several.len(), "staged files are left over"),
-        }
-    }
-
-    /// Removes the folders, unless another file lives there by now.
-    pub(super) async fn remove_made_folders(&self) {
-        for folder in &self.made_folders {
-            if tokio::fs::remove_dir(folder).await.is_err() {
-                break;
-            }
         }
     }
 }

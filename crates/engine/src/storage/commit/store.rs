@@ -14,38 +14,54 @@ use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
+use url::Url;
 
 use super::Uploads;
+use super::failure::not_written;
 use super::local::LocalTarget;
 use super::upload::{DeferredUpload, Staged};
 use crate::storage::layer::Layer;
 use crate::storage::partition::folders_of;
+use crate::storage::place::place;
 
 /// The stores of `inner` for a statement that writes.
 pub(super) fn deferred(inner: Arc<dyn ObjectStoreRegistry>, uploads: Arc<Uploads>) -> Arc<dyn ObjectStoreRegistry> {
     Layer::over(inner, move |url, inner| {
-        Arc::new(DeferredStore { inner, local: url.scheme() == "file", uploads: Arc::clone(&uploads) })
+        Arc::new(DeferredStore { inner, url: url.clone(), uploads: Arc::clone(&uploads) })
     })
 }
 
 #[derive(Debug)]
 struct DeferredStore {
     inner: Arc<dyn ObjectStore>,
-    local: bool,
+    url: Url,
     uploads: Arc<Uploads>,
 }
 
 impl DeferredStore {
+    /// Opens the file in a task of its own: a writer that is dropped meanwhile would leave one that nobody knows.
     async fn stage(&self, location: &Path, options: PutMultipartOptions) -> Result<Arc<Staged>> {
-        let location = &folders_of(location);
-        let local = if self.local { Some(LocalTarget::before_staging(location).await) } else { None };
-        let upload = self.inner.put_multipart_opts(location, options).await?;
-        let staged = Arc::new(Staged::new(Arc::clone(&self.inner), location.clone(), upload, local));
-        if let Err(error) = self.uploads.add(Arc::clone(&staged)) {
-            staged.abort().await?;
-            return Err(error);
-        }
-        Ok(staged)
+        let location = folders_of(location);
+        let (inner, uploads) = (Arc::clone(&self.inner), Arc::clone(&self.uploads));
+        let place = place(&self.url, location.as_ref());
+        let local = (self.url.scheme() == "file").then(|| LocalTarget::new(&location));
+        let opened = self.uploads.opening.spawn(async move {
+            uploads.refuse_late(&location)?;
+            if let Some(local) = &local {
+                uploads.folders.before_staging(local).await;
+            }
+            let upload = match inner.put_multipart_opts(&location, options).await {
+                Ok(upload) => upload,
+                Err(error) => return Err(uploads.fail(not_written(&place, local.as_ref(), error))),
+            };
+            let staged = Arc::new(Staged::new(inner, location, place, upload, local));
+            if let Err(error) = uploads.add(Arc::clone(&staged)) {
+                staged.abort().await?;
+                return Err(error);
+            }
+            Ok(staged)
+        });
+        opened.await.map_err(|source| Error::JoinError { source })?
     }
 
     fn not_deferred(&self, operation: &str) -> Error {
@@ -65,7 +81,8 @@ impl ObjectStore for DeferredStore {
         let PutOptions { tags, attributes, extensions, mode: _ } = options;
         let staged = self.stage(location, PutMultipartOptions { tags, attributes, extensions }).await?;
         if payload.content_length() > 0 {
-            staged.put_part(payload).await?;
+            let written = staged.put_part(payload).await;
+            written.map_err(|error| self.uploads.part_failed(&staged, error))?;
         }
         staged.finish();
         Ok(PutResult { e_tag: None, version: None })

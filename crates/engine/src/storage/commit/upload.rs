@@ -17,6 +17,8 @@ use super::local::LocalTarget;
 pub(super) struct Staged {
     store: Arc<dyn ObjectStore>,
     location: Path,
+    /// As users write it.
+    place: String,
     /// Gone once completed or aborted.
     upload: Mutex<Option<Box<dyn MultipartUpload>>>,
     finished: AtomicBool,
@@ -28,14 +30,23 @@ impl Staged {
     pub(super) fn new(
         store: Arc<dyn ObjectStore>,
         location: Path,
+        place: String,
         upload: Box<dyn MultipartUpload>,
         local: Option<LocalTarget>,
     ) -> Self {
-        Self { store, location, upload: Mutex::new(Some(upload)), finished: AtomicBool::new(false), local }
+        Self { store, location, place, upload: Mutex::new(Some(upload)), finished: AtomicBool::new(false), local }
     }
 
     pub(super) fn location(&self) -> &Path {
         &self.location
+    }
+
+    pub(super) fn place(&self) -> &str {
+        &self.place
+    }
+
+    pub(super) fn local(&self) -> Option<&LocalTarget> {
+        self.local.as_ref()
     }
 
     pub(super) fn store(&self) -> &Arc<dyn ObjectStore> {
@@ -45,6 +56,11 @@ impl Staged {
     /// Whether the writer wrote to the end.
     pub(super) fn is_finished(&self) -> bool {
         self.finished.load(Ordering::Acquire)
+    }
+
+    /// Whether it was completed or aborted.
+    pub(super) fn is_over(&self) -> bool {
+        self.upload.lock().is_none()
     }
 
     pub(super) fn finish(&self) {
@@ -67,7 +83,6 @@ impl Staged {
             let _ = upload.abort().await;
             if let Some(local) = &self.local {
                 local.remove_staged().await;
-                local.remove_made_folders().await;
             }
         }
         completed.map(drop)
@@ -76,27 +91,16 @@ impl Staged {
     /// Throws the file away; more than once is fine.
     pub(super) async fn abort(&self) -> Result<()> {
         let Some(mut upload) = self.take() else { return Ok(()) };
-        let aborted = upload.abort().await;
-        drop(upload);
-        self.remove_made_folders().await;
-        aborted
+        upload.abort().await
     }
 
     /// Deletes the file after it was made visible.
     pub(super) async fn delete(&self) -> Result<()> {
-        self.store.delete(&self.location).await?;
-        self.remove_made_folders().await;
-        Ok(())
+        self.store.delete(&self.location).await
     }
 
     fn take(&self) -> Option<Box<dyn MultipartUpload>> {
         self.upload.lock().take()
-    }
-
-    async fn remove_made_folders(&self) {
-        if let Some(local) = &self.local {
-            local.remove_made_folders().await;
-        }
     }
 }
 
@@ -122,7 +126,9 @@ impl DeferredUpload {
 #[async_trait]
 impl MultipartUpload for DeferredUpload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
-        self.staged.put_part(data)
+        let part = self.staged.put_part(data);
+        let (staged, uploads) = (Arc::clone(&self.staged), Arc::clone(&self.uploads));
+        part.map(move |written| written.map_err(|error| uploads.part_failed(&staged, error))).boxed()
     }
 
     async fn complete(&mut self) -> Result<PutResult> {

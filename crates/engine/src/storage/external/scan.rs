@@ -112,7 +112,7 @@ impl ExternalTable {
     }
 
     fn partitioned(&self, file: ObjectMeta) -> Result<PartitionedFile> {
-        let values = partition::values(&file.location, &self.partitions)?;
+        let values = partition::values(&file.location, &self.partitions, self.locations[0].url())?;
         let file = PartitionedFile::new_from_meta(file).with_partition_values(values);
         Ok(if self.is_json_array() { file.with_extension(JsonArray) } else { file })
     }

@@ -158,11 +158,12 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
+        let store = url::Url::parse("file:///").unwrap();
         let column = [super::super::PartitionColumn { name: "k".to_owned(), data_type: DataType::Utf8 }];
         for value in
             [None, Some(""), Some("%3D = /?#*\\{}~|\"'"), Some("%"), Some("ä%41"), Some("\n\t\u{1}"), Some(NULL)]
         {
-            let read = super::super::values(&Path::parse(written(value)).unwrap(), &column).unwrap();
+            let read = super::super::values(&Path::parse(written(value)).unwrap(), &column, &store).unwrap();
             assert_eq!(read, [datafusion::common::ScalarValue::Utf8(value.map(str::to_owned))]);
         }
     }

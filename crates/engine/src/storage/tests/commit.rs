@@ -55,10 +55,32 @@ async fn an_abort_leaves_nothing_not_even_folders() {
     let commit = FileCommit::new(Handle::current());
     let store = store(&commit);
     store.put(&object(&folder, "x/y/a.csv"), "small".into()).await.unwrap();
+    store.put(&object(&folder, "x/y/b.csv"), "small".into()).await.unwrap();
+    store.put(&object(&folder, "x/c.csv"), "small".into()).await.unwrap();
     commit.abort().await;
     assert!(names(folder.path()).is_empty());
     assert!(store.put(&object(&folder, "late.csv"), "small".into()).await.is_err());
     assert!(names(folder.path()).is_empty());
+}
+
+#[tokio::test]
+async fn a_place_that_can_not_be_written_is_remembered() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("file"), "before").unwrap();
+    let commit = FileCommit::new(Handle::current());
+    assert!(commit.failure().is_none());
+    store(&commit).put(&object(&folder, "file/a.csv"), "after".into()).await.unwrap_err();
+    let error = commit.failure().unwrap();
+    assert_eq!((error.kind(), error.retryable()), (ErrorKind::Invalid, false));
+    let folder = folder.path().display();
+    assert_eq!(
+        error.message(),
+        format!("'{folder}/file/a.csv' can not be written: '{folder}/file' is a file, not a folder")
+    );
+    commit.abort().await;
+    assert!(
+        store(&FileCommit::new(Handle::current())).put(&ObjectPath::from("proc/none/a.csv"), "x".into()).await.is_err()
+    );
 }
 
 #[tokio::test]

@@ -64,14 +64,29 @@ impl Encoder for Markdown {
     }
 }
 
-/// A cell must stay on its line and within its bars.
+/// A cell must stay on its line and within its bars; the indentation of its own lines, such as those of a plan, stays too.
 fn escape(text: &[u8], out: &mut Vec<u8>) {
+    let mut indentation = false;
     for byte in text {
         match byte {
             b'|' => out.extend_from_slice(b"\\|"),
             b'\n' => out.extend_from_slice(b"<br>"),
             b'\r' => {}
+            b' ' if indentation => out.extend_from_slice(b"&nbsp;"),
             byte => out.push(*byte),
         }
+        indentation = *byte == b'\n' || indentation && *byte == b' ';
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_keep_their_indentation() {
+        let mut out = Vec::new();
+        escape(b"Sort: a\n  Scan: b | c", &mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), "Sort: a<br>&nbsp;&nbsp;Scan: b \\| c");
     }
 }

@@ -1,4 +1,5 @@
-//! A table for eyes: aligned columns in a frame of `+-|`, and the number of rows below.
+//! A table for eyes: aligned columns in a frame of `+-|`, and the number of rows below. A text of several lines stays in its
+//! column, with a `+` behind each line but the last, as psql has it.
 //!
 //! Widths come from the first rows: up to [`PREFIX_ROWS`] rows or [`PREFIX_BYTES`] of cell text are held back to measure
 //! them. Later cells that are wider stick out; none is cut.
@@ -23,16 +24,28 @@ pub(super) struct Text {
     schema: SchemaRef,
     /// By column: the width in characters, and whether it is aligned to the right.
     layout: Vec<(usize, bool)>,
-    prefix: Option<Prefix>,
-    cell: Vec<u8>,
+    /// Rows held back.
+    prefix: Option<Cells>,
+    row: Cells,
 }
 
-/// Rows held back: their cells' text, one behind the other.
+/// The text of cells, one behind the other.
 #[derive(Default)]
-struct Prefix {
+struct Cells {
     text: Vec<u8>,
     ends: Vec<usize>,
-    rows: usize,
+}
+
+impl Cells {
+    fn clear(&mut self) {
+        self.text.clear();
+        self.ends.clear();
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, end)| &self.text[start..*end])
+    }
 }
 
 impl Text {
@@ -42,7 +55,7 @@ impl Text {
             .iter()
             .map(|field| (width(field.name().as_bytes()).min(PADDED_WIDTH), field.data_type().is_numeric()))
             .collect();
-        Self { schema: SchemaRef::clone(schema), layout, prefix: Some(Prefix::default()), cell: Vec::new() }
+        Self { schema: SchemaRef::clone(schema), layout, prefix: Some(Cells::default()), row: Cells::default() }
     }
 
     /// Writes the head and the rows held back; widths are fixed from here on.
@@ -52,18 +65,14 @@ impl Text {
         let mut name = Vec::new();
         for (field, (width, _)) in self.schema.fields().iter().zip(&self.layout) {
             name.clear();
-            printable(field.name().as_bytes(), &mut name);
-            pad(&name, *width, false, out);
+            title(field.name().as_bytes(), &mut name);
+            pad(&name, *width, false, false, out);
         }
         out.extend_from_slice(b"|\n");
         self.rule(out);
-        let mut start = 0;
-        for row in prefix.ends.chunks(self.layout.len().max(1)) {
-            for (end, (width, right)) in row.iter().zip(&self.layout) {
-                pad(&prefix.text[start..*end], *width, *right, out);
-                start = *end;
-            }
-            out.extend_from_slice(b"|\n");
+        let cells: Vec<&[u8]> = prefix.iter().collect();
+        for row in cells.chunks(self.layout.len().max(1)) {
+            write_row(row, &self.layout, out);
         }
     }
 
@@ -75,16 +84,16 @@ impl Text {
         out.extend_from_slice(b"+\n");
     }
 
-    /// The printable text of a cell, left in `self.cell`.
-    fn render(&mut self, column: &TextColumn<'_>, row: usize, scratch: &mut Vec<u8>) -> Result<()> {
-        self.cell.clear();
+    /// Adds the printable text of a cell to `cells`.
+    fn render(cells: &mut Cells, column: &TextColumn<'_>, row: usize, scratch: &mut Vec<u8>) -> Result<()> {
         if column.is_null(row) {
-            self.cell.extend_from_slice(b"NULL");
-            return Ok(());
+            cells.text.extend_from_slice(b"NULL");
+        } else {
+            scratch.clear();
+            column.write(row, scratch)?;
+            printable(scratch, &mut cells.text);
         }
-        scratch.clear();
-        column.write(row, scratch)?;
-        printable(scratch, &mut self.cell);
+        cells.ends.push(cells.text.len());
         Ok(())
     }
 }
@@ -97,25 +106,21 @@ impl Encoder for Text {
     fn rows(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<usize> {
         let mut scratch = Vec::new();
         write_rows(batch, TextColumn::resolve, out, |columns, row, out| {
-            for (n, column) in columns.iter().enumerate() {
-                self.render(column, row, &mut scratch)?;
-                match &mut self.prefix {
-                    Some(prefix) => {
-                        self.layout[n].0 = self.layout[n].0.max(width(&self.cell).min(PADDED_WIDTH));
-                        prefix.text.extend_from_slice(&self.cell);
-                        prefix.ends.push(prefix.text.len());
-                    }
-                    None => pad(&self.cell, self.layout[n].0, self.layout[n].1, out),
+            let Some(prefix) = &mut self.prefix else {
+                self.row.clear();
+                for column in columns {
+                    Self::render(&mut self.row, column, row, &mut scratch)?;
                 }
+                write_row(&self.row.iter().collect::<Vec<_>>(), &self.layout, out);
+                return Ok(());
+            };
+            for (column, (column_width, _)) in columns.iter().zip(&mut self.layout) {
+                let start = prefix.text.len();
+                Self::render(prefix, column, row, &mut scratch)?;
+                *column_width = (*column_width).max(width(&prefix.text[start..]).min(PADDED_WIDTH));
             }
-            match &mut self.prefix {
-                Some(prefix) => {
-                    prefix.rows += 1;
-                    if prefix.rows == PREFIX_ROWS || prefix.text.len() >= PREFIX_BYTES {
-                        self.release(out);
-                    }
-                }
-                None => out.extend_from_slice(b"|\n"),
+            if prefix.ends.len() >= PREFIX_ROWS * columns.len().max(1) || prefix.text.len() >= PREFIX_BYTES {
+                self.release(out);
             }
             Ok(())
         })
@@ -133,26 +138,48 @@ impl Encoder for Text {
     }
 }
 
-/// Writes `| cell ` with blanks up to the width.
-fn pad(cell: &[u8], column_width: usize, right: bool, out: &mut Vec<u8>) {
+/// Writes a row on as many lines as its highest cell has.
+fn write_row(cells: &[&[u8]], layout: &[(usize, bool)], out: &mut Vec<u8>) {
+    let mut columns: Vec<_> = cells.iter().map(|cell| cell.split(|byte| *byte == b'\n').peekable()).collect();
+    while columns.iter_mut().any(|lines| lines.peek().is_some()) {
+        for (lines, (width, right)) in columns.iter_mut().zip(layout) {
+            let line = lines.next().unwrap_or_default();
+            pad(line, *width, *right, lines.peek().is_some(), out);
+        }
+        out.extend_from_slice(b"|\n");
+    }
+}
+
+/// Writes `| cell ` with blanks up to the width, and a `+` in place of the last one if the cell goes on in the next line.
+fn pad(cell: &[u8], column_width: usize, right: bool, goes_on: bool, out: &mut Vec<u8>) {
     let blanks = column_width.saturating_sub(width(cell));
     let (before, after) = if right { (blanks, 0) } else { (0, blanks) };
     out.extend_from_slice(b"| ");
     out.resize(out.len() + before, b' ');
     out.extend_from_slice(cell);
-    out.resize(out.len() + after + 1, b' ');
+    out.resize(out.len() + after, b' ');
+    out.push(if goes_on { b'+' } else { b' ' });
 }
 
-/// Characters of a UTF-8 text, each taken as one column wide.
+/// Characters of the longest line of a UTF-8 text, each taken as one column wide.
 fn width(text: &[u8]) -> usize {
-    text.iter().filter(|byte| (**byte & 0xC0) != 0x80).count()
+    let characters = |line: &[u8]| line.iter().filter(|byte| (**byte & 0xC0) != 0x80).count();
+    text.split(|byte| *byte == b'\n').map(characters).max().unwrap_or_default()
 }
 
-/// Control characters would break the frame, or command the reader's terminal.
+/// The name of a column, on one line.
+fn title(name: &[u8], out: &mut Vec<u8>) {
+    for (at, line) in name.split(|byte| *byte == b'\n').enumerate() {
+        out.extend_from_slice(if at > 0 { b"\\n" } else { b"" });
+        printable(line, out);
+    }
+}
+
+/// Control characters would break the frame, or command the reader's terminal; only lines stay lines.
 fn printable(text: &[u8], out: &mut Vec<u8>) {
     for byte in text {
         match byte {
-            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\n' => out.push(b'\n'),
             b'\r' => out.extend_from_slice(b"\\r"),
             b'\t' => out.extend_from_slice(b"\\t"),
             0..0x20 | 0x7F => out.extend_from_slice("\u{FFFD}".as_bytes()),

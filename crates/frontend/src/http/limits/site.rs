@@ -37,7 +37,7 @@ pub(super) struct SitePolicy {
 impl SitePolicy {
     pub(super) fn new(config: &HttpConfig, respond: Respond) -> Self {
         let lower = |names: &[String]| names.iter().map(|name| name.to_ascii_lowercase()).collect();
-        let loopback = config.listen.ip().to_canonical().is_loopback();
+        let loopback = config.listen.is_loopback();
         Self {
             origins: lower(&config.cors_allowed_origins),
             hosts: loopback.then(|| lower(&config.allowed_hosts)),

@@ -46,8 +46,11 @@ impl Range {
                 ("header", "present") => options.header = Some(Header::Present),
                 ("header", "absent") => options.header = Some(Header::Absent),
                 ("header", _) => return Err(invalid("present or absent")),
-                // The client lists what it can read, so an unknown codec is no error.
-                ("codecs", list) => options.codec = list.split(',').find_map(|codec| codec_of(codec.trim())),
+                // The client lists what it can read; one that is known will do.
+                ("codecs", list) => match list.split(',').find_map(|codec| codec_of(codec.trim())) {
+                    Some(codec) => options.codec = Some(codec),
+                    None => return Err(invalid("zstd, lz4 or none")),
+                },
                 _ => {}
             }
         }
@@ -57,6 +60,7 @@ impl Range {
 
 fn codec_of(name: &str) -> Option<Codec> {
     match name {
+        "none" => Some(Codec::None),
         "zstd" => Some(Codec::Zstd),
         "lz4" | "lz4_frame" => Some(Codec::Lz4),
         _ => None,

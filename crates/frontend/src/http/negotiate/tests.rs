@@ -59,8 +59,13 @@ fn what_is_not_offered_is_refused_with_the_list() {
         assert_eq!((problem.status, problem.code.as_str()), (406, "NOT_ACCEPTABLE"));
         assert!(problem.hint.unwrap().contains("application/vnd.apache.parquet"));
     }
-    let error = accepting("application/json;rows=columns").unwrap_err();
-    assert_eq!(Problem::from(error).status, 400);
+    for (accept, known) in [
+        ("application/json;rows=columns", "arrays or objects"),
+        ("application/vnd.apache.arrow.stream;codecs=snappy", "zstd, lz4 or none"),
+    ] {
+        let problem = Problem::from(accepting(accept).unwrap_err());
+        assert_eq!((problem.status, problem.hint.as_deref()), (400, Some(&*format!("use {known}"))), "{accept}");
+    }
 }
 
 #[test]

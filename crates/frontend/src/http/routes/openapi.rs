@@ -147,7 +147,7 @@ impl IntoResponses for StatementFailures {
             ("408", "The body of the request did not arrive in time"),
             ("409", "What is to be made exists, or the `Idempotency-Key` was used for another request"),
             ("413", "The body of the request is too large"),
-            ("415", "A statement can not be sent in this media type"),
+            ("415", "A statement can not be sent in this media type, or compressed"),
             ("422", "The data contradict the statement, or the result is larger than its limit"),
             ("499", "Somebody cancelled the query"),
             ("501", "Valid SQL that the server does not implement"),

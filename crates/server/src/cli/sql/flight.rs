@@ -26,9 +26,10 @@ use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Request};
 use url::Url;
 
-use super::address::{Login, innermost};
+use super::address::Login;
 use super::client::{Answer, Client, Listing, Progress};
 use super::failure::Failure;
+use super::unreachable::unreachable;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -53,9 +54,7 @@ pub(crate) struct Flight {
 impl Flight {
     /// Opens a session at this server, which proves that it is there and lets us in.
     pub(crate) async fn connect(base: Url, login: Login) -> Result<Self, Failure> {
-        let unreachable = |error: tonic::transport::Error| {
-            Failure::Connection(format!("cannot reach {base}: {}; is the server running?", innermost(&error)))
-        };
+        let unreachable = |error: tonic::transport::Error| unreachable(&base, &error);
         let channel = endpoint(&base).map_err(unreachable)?.connect().await.map_err(unreachable)?;
         let flight = Self { channel, base, login, session: Mutex::new(None), running: Mutex::new(None) };
         flight.open_session().await?;

@@ -16,6 +16,7 @@ use url::Url;
 use super::address::{Login, innermost, is_loopback};
 use super::client::{Answer, Client, Listing, Progress};
 use super::failure::{Failure, Fault};
+use super::unreachable::unreachable;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -73,10 +74,7 @@ impl Remote {
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
-        request.send().await.map_err(|error| {
-            let advice = if error.is_connect() { "; is the server running?" } else { "" };
-            Failure::Connection(format!("cannot reach {}: {}{advice}", self.base, describe(error)))
-        })
+        request.send().await.map_err(|error| unreachable(&self.base, &error.without_url()))
     }
 
     async fn open_session(&self) -> Result<String, Failure> {

@@ -100,13 +100,14 @@ async fn html_is_a_table_and_data_stay_text() {
 #[tokio::test]
 async fn text_is_aligned() {
     let expected = "\
-+------+-----------+------+
-| id   | name      | x    |
-+------+-----------+------+
-|    1 | a,\"b\"\\n|\\ |  0.5 |
-|  -20 |           |  NaN |
-| NULL | NULL      | NULL |
-+------+-----------+------+
++------+-------+------+
+| id   | name  | x    |
++------+-------+------+
+|    1 | a,\"b\"+|  0.5 |
+|      | |\\    |      |
+|  -20 |       |  NaN |
+| NULL | NULL  | NULL |
++------+-------+------+
 (3 rows)
 ";
     assert_eq!(text(&sample(), Format::Text).await, expected);

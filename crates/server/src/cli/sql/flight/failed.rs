@@ -7,6 +7,7 @@ use url::Url;
 
 use crate::cli::sql::address::innermost;
 use crate::cli::sql::failure::{Failure, Fault, Place};
+use crate::cli::sql::unreachable;
 
 /// What the server says is wrong; `None` when it does not speak in this status, as when the connection broke.
 ///
@@ -40,10 +41,13 @@ pub(super) fn refused(base: &Url, status: &Status) -> Failure {
 
 /// A call that nobody answered, or no server of ours.
 pub(super) fn unreachable(base: &Url, status: &Status) -> Failure {
-    Failure::Connection(match status.code() {
-        Code::Unimplemented => format!("{base} does not answer like a Tidemill server: {}", status.message()),
-        _ => format!("cannot reach {base}: {}", innermost(status)),
-    })
+    match status.code() {
+        Code::Unimplemented => {
+            let message = status.message();
+            Failure::Connection(format!("{base} does not answer like a Tidemill server: {message}"))
+        }
+        _ => unreachable::unreachable(base, status),
+    }
 }
 
 /// Why a result ended before its end.

@@ -33,13 +33,24 @@ pub(super) fn formatters(batch: &RecordBatch) -> Result<Vec<ArrayFormatter<'_>>,
     batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &OPTIONS)).collect()
 }
 
-/// The text with control characters spelled out: they would break the lines, or drive the terminal.
+/// The text with control characters spelled out, which would drive the terminal. Only lines stay lines.
 fn printable(text: String) -> String {
-    if text.chars().any(char::is_control) {
-        text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
+    let spelled = |c: char| c.is_control() && c != '\n';
+    if text.chars().any(spelled) {
+        text.chars().map(|c| if spelled(c) { c.escape_default().to_string() } else { c.to_string() }).collect()
     } else {
         text
     }
+}
+
+/// The name of a column, on one line.
+fn title(name: &str) -> String {
+    printable(name.replace('\n', "\\n"))
+}
+
+/// The width of the widest line.
+fn width_of(cell: &str) -> usize {
+    cell.split('\n').map(measure_text_width).max().unwrap_or(0)
 }
 
 /// How rows are laid out.
@@ -75,16 +86,16 @@ impl<'w> Table<'w> {
 
     /// Decides the layout and prints what was held back for that.
     fn settle(&mut self) -> Result<(), Failure> {
-        let header: Vec<_> = self.schema.fields().iter().map(|field| printable(field.name().clone())).collect();
+        let header: Vec<_> = self.schema.fields().iter().map(|field| title(field.name())).collect();
         let mut widths: Vec<_> = header.iter().map(|name| measure_text_width(name)).collect();
         for row in &self.sample {
             for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(measure_text_width(cell));
+                *width = (*width).max(width_of(cell));
             }
         }
         let fits = self.terminal.is_none_or(|terminal| fit(&mut widths, terminal));
         let layout = if fits || self.sample.is_empty() {
-            self.line(&widths, &header, |_| false)?;
+            self.lines(&widths, &header, |_| false)?;
             let rule: Vec<_> = widths.iter().map(|width| "-".repeat(width + 2)).collect();
             writeln!(self.out, "{}", rule.join("+"))?;
             Layout::Aligned(widths)
@@ -103,23 +114,37 @@ impl<'w> Table<'w> {
         match layout {
             Layout::Aligned(widths) => {
                 let schema = SchemaRef::clone(&self.schema);
-                self.line(widths, cells, |column| schema.field(column).data_type().is_numeric())
+                self.lines(widths, cells, |column| schema.field(column).data_type().is_numeric())
             }
             Layout::Expanded(names) => {
                 writeln!(self.out, "-[ row {} ]-", self.rows)?;
-                names.iter().zip(cells).try_for_each(|(name, cell)| Ok(writeln!(self.out, "{name} | {cell}")?))
+                names.iter().zip(cells).try_for_each(|(name, cell)| {
+                    let below = format!("\n{} | ", " ".repeat(measure_text_width(name)));
+                    Ok(writeln!(self.out, "{name} | {}", cell.replace('\n', &below))?)
+                })
             }
         }
     }
 
-    fn line(&mut self, widths: &[usize], cells: &[String], right: impl Fn(usize) -> bool) -> Result<(), Failure> {
+    /// A row, on as many lines as its highest cell has; a `+` says that the cell goes on in the next one.
+    fn lines(&mut self, widths: &[usize], cells: &[String], right: impl Fn(usize) -> bool) -> Result<(), Failure> {
+        let mut columns: Vec<_> = cells.iter().map(|cell| cell.split('\n').peekable()).collect();
+        while columns.iter_mut().any(|lines| lines.peek().is_some()) {
+            let line = columns.iter_mut().map(|lines| (lines.next().unwrap_or_default(), lines.peek().is_some()));
+            let line: Vec<_> = line.collect();
+            self.line(widths, &line, &right)?;
+        }
+        Ok(())
+    }
+
+    fn line(&mut self, widths: &[usize], cells: &[(&str, bool)], right: impl Fn(usize) -> bool) -> Result<(), Failure> {
         let mut line = String::new();
-        for (column, (cell, &width)) in cells.iter().zip(widths).enumerate() {
-            line.push_str(if column == 0 { " " } else { " | " });
+        for (column, ((cell, goes_on), &width)) in cells.iter().zip(widths).enumerate() {
+            line.push_str(if column == 0 { " " } else { "| " });
             let cell = self.cut(cell, width);
             let padding = " ".repeat(width.saturating_sub(measure_text_width(&cell)));
             let (left, right) = if right(column) { (&*padding, "") } else { ("", &*padding) };
-            line.extend([left, &*cell, right]);
+            line.extend([left, &*cell, right, if *goes_on { "+" } else { " " }]);
         }
         line.truncate(line.trim_end().len());
         Ok(writeln!(self.out, "{line}")?)
@@ -136,7 +161,7 @@ impl<'w> Table<'w> {
 
 /// The layout of one column a line.
 fn expanded(schema: &SchemaRef) -> Layout {
-    let names: Vec<_> = schema.fields().iter().map(|field| printable(field.name().clone())).collect();
+    let names: Vec<_> = schema.fields().iter().map(|field| title(field.name())).collect();
     let widest = names.iter().map(|name| measure_text_width(name)).max().unwrap_or(0);
     let pad = |name: String| format!("{name}{}", " ".repeat(widest - measure_text_width(&name)));
     Layout::Expanded(names.into_iter().map(pad).collect())
@@ -187,7 +212,7 @@ impl ResultWriter for Table<'_> {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, Int32Array};
+    use arrow::array::{ArrayRef, Int32Array, StringArray};
 
     use super::*;
 
@@ -217,6 +242,25 @@ mod tests {
 
     #[test]
     fn data_cannot_drive_the_terminal() {
-        assert_eq!(printable("a\n\u{1b}[2Jb".to_owned()), "a\\n\\u{1b}[2Jb");
+        assert_eq!(printable("a\r\u{1b}[2Jb".to_owned()), "a\\r\\u{1b}[2Jb");
+        assert_eq!(title("a\nb"), "a\\nb");
+    }
+
+    #[test]
+    fn a_text_of_several_lines_stays_in_its_column() {
+        let kinds: ArrayRef = Arc::new(StringArray::from(vec!["logical", "physical"]));
+        let plans: ArrayRef = Arc::new(StringArray::from(vec!["Sort\n  Scan", "SortExec"]));
+        let batch = RecordBatch::try_from_iter([("kind", kinds), ("plan", plans)]).unwrap();
+        let printed = |expanded: bool| {
+            let (mut out, schema) = (Vec::new(), batch.schema());
+            let table = if expanded { Table::expanded(&mut out, &schema) } else { Table::new(&mut out, &schema, None) };
+            let mut table = Box::new(table);
+            table.write(&batch).unwrap();
+            table.finish().unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let aligned = " kind     | plan\n----------+----------\n logical  | Sort    +\n          |   Scan\n physical | SortExec\n";
+        assert_eq!(printed(false), aligned);
+        assert!(printed(true).starts_with("-[ row 1 ]-\nkind | logical\nplan | Sort\n     |   Scan\n"));
     }
 }
