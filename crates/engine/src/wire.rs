@@ -3,13 +3,16 @@
 //! View types become plain ones and dictionaries become their values, because many Arrow clients know neither; every column is
 //! nullable, because plans and their streams disagree on nullability.
 
+mod plain;
+
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 
 use crate::error::{Error, Result};
+use plain::{plain_bytes, plain_text};
 
 /// The schema that clients see of a result with this schema. With `views`, view types stay.
 pub fn wire_schema(schema: &Schema, views: bool) -> SchemaRef {
@@ -37,7 +40,11 @@ pub fn to_wire(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
         if column.data_type() == field.data_type() {
             return Ok(Arc::clone(column));
         }
-        cast_with_options(column, field.data_type(), &options).map_err(Error::from)
+        match (column.data_type(), field.data_type()) {
+            (DataType::Utf8View, DataType::Utf8) => Ok(Arc::new(plain_text(column.as_string_view())?) as ArrayRef),
+            (DataType::BinaryView, DataType::Binary) => Ok(Arc::new(plain_bytes(column.as_binary_view())?) as ArrayRef),
+            (_, other) => cast_with_options(column, other, &options).map_err(Error::from),
+        }
     });
     let rows = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns.collect::<Result<_>>()?, &rows)?)
@@ -73,7 +80,7 @@ pub(crate) fn wire_type(data_type: &DataType, views: bool) -> DataType {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{ArrayRef, DictionaryArray, Int32Array, StringArray, StringViewArray};
+    use arrow::array::{DictionaryArray, Int32Array, StringArray, StringViewArray};
     use arrow::datatypes::Int32Type;
 
     use super::*;
