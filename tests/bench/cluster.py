@@ -10,17 +10,20 @@ import io
 import json
 import pathlib
 import shutil
+import statistics
 import sys
 import tempfile
 import time
 
 import pyarrow as pa
 import pyarrow.ipc
+import pyarrow.parquet as pq
 
 from bench import CACHE, Process, Tidemill, at, compare, generate, oracle
 
 WORKERS = 2
 SMALL_QUERIES = 200
+TASKS = 10_000
 # What a scale factor takes: the files, and the largest shuffle of the 22 queries.
 FILE_BYTES, SHUFFLE_BYTES = 400e6, 1.5e9
 TOKEN = "a-join-token-of-the-benchmark"
@@ -31,7 +34,6 @@ def main() -> None:
     arguments.add_argument("--scales", type=float, nargs="+", default=[1, 10], help="scale factors of TPC-H")
     arguments.add_argument("--repeats", type=int, default=3)
     arguments.add_argument("--work-dir", type=pathlib.Path, default="/dev/shm", help="where workers keep shuffle files: tmpfs or a disk")
-    arguments.add_argument("--adaptive", choices=["true", "false"], default="true")
     options = arguments.parse_args()
     for scale in options.scales:
         if room(scale, options):
@@ -41,6 +43,7 @@ def main() -> None:
                 compare(list(runners), options)
     with cluster(generate(min(options.scales)), options) as runners:
         latency(*runners)
+    overhead(options)
 
 
 def room(scale: float, options: argparse.Namespace) -> bool:
@@ -73,10 +76,10 @@ class Through:
 
 
 @contextlib.contextmanager
-def cluster(data: pathlib.Path, options: argparse.Namespace):
-    """A coordinator with its workers: its cluster runner and its local one."""
+def cluster(data: pathlib.Path, options: argparse.Namespace, *more: str):
+    """A coordinator with its workers, and with more keys of the configuration: its cluster runner and its local one."""
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory(dir=options.work_dir) as work, contextlib.ExitStack() as stack:
-        keys = ["runtime.cpu_threads=2", f"cluster.join_token={TOKEN}", f"cluster.adaptive={options.adaptive}"]
+        keys = ["runtime.cpu_threads=2", f"cluster.join_token={TOKEN}", *more]
         flags = [flag for key in keys for flag in ("--set", key)]
         server = Tidemill(data, pathlib.Path(folder), "--cluster", "--scheduler", "127.0.0.1:0", *flags)
         stack.callback(server.stop)
@@ -127,6 +130,41 @@ def latency(cluster: Through, local: Through) -> None:
             times.append(time.perf_counter() - began)
         times.sort()
         print(f"two stages by {runner.name:8} p50 {at(times, 50):.1f} ms, p99 {at(times, 99):.1f} ms, of {SMALL_QUERIES}")
+
+
+def overhead(options: argparse.Namespace) -> None:
+    """What a task takes beside its work: files of one row each, each a task, and the same read by the server alone."""
+    data = CACHE / f"rows-{TASKS}"
+    if not (data / "complete").exists():
+        (data / "numbers").mkdir(parents=True, exist_ok=True)
+        for number in range(TASKS):
+            pq.write_table(pa.table({"n": [number]}), data / "numbers" / f"{number:05}.parquet")
+        (data / "complete").touch()
+    sql = "SELECT sum(n) FROM numbers"
+    with cluster(data, options, f"cluster.partitions_per_slot={TASKS // WORKERS}") as runners:
+        times = []
+        for runner in runners:
+            answers = [timed(runner, sql) for _ in range(options.repeats + 1)][1:]
+            assert all(rows == [(TASKS * (TASKS - 1) // 2,)] for rows, _ in answers), answers
+            times.append(statistics.median(taken for _, taken in answers))
+        tasks = tasks_of_last_query(runners[0])
+    by_cluster, alone = times
+    print(f"{tasks} tasks by cluster {by_cluster:.2f} s, alone {alone:.2f} s: {(by_cluster - alone) / tasks * 1e3:.2f} ms for each task")
+
+
+def timed(runner: Through, sql: str) -> tuple[list[tuple], float]:
+    began = time.perf_counter()
+    rows = runner.rows(sql)
+    return rows, time.perf_counter() - began
+
+
+def tasks_of_last_query(runner: Through) -> int:
+    """How many tasks the last query of the cluster had; not fewer than files."""
+    sql = """SELECT sum(partitions) FROM system.stages WHERE query_id =
+             (SELECT max(id) FROM system.queries WHERE runner = 'cluster')"""
+    [(tasks,)] = Through(runner.server, "local").rows(sql)
+    assert tasks > TASKS, f"{tasks} tasks are fewer than the {TASKS} files"
+    return tasks
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The cluster answers as DuckDB does: TPC-H, by any number of workers, planned adaptively or not."""
+"""The cluster answers as DuckDB does: TPC-H, by any number of workers, in as many partitions as there are slots or in more."""
 
 import contextlib
 
@@ -8,19 +8,17 @@ import pytest
 import oracle
 from cluster import Cluster
 
-ALL = [(3, "true"), (1, "true"), (3, "false"), (1, "false")]
+ALL = [(3, 1), (1, 1), (3, 4), (1, 4)]
 
 
-@pytest.fixture(
-    scope="module", params=[ALL[0], *(pytest.param(case, marks=pytest.mark.soak) for case in ALL[1:])], ids=lambda case: f"{case[0]}-adaptive-{case[1]}"
-)
+@pytest.fixture(scope="module", params=[ALL[0], *(pytest.param(case, marks=pytest.mark.soak) for case in ALL[1:])], ids=lambda case: f"{case[0]}-by-{case[1]}")
 def planned(request, tmp_path_factory, tpch, config):
-    """A cluster of so many workers, with adaptive planning on or off, whose tables are those of TPC-H."""
-    workers, adaptive = request.param
+    """A cluster of so many workers, with so many partitions for each slot, whose tables are those of TPC-H."""
+    workers, partitions = request.param
     own = tmp_path_factory.mktemp("parity")
     tables = own / "tpch.toml"
     tables.write_text(config.read_text().replace('catalog = "lake"', 'catalog = "tpch"') + f'\n[catalogs.tpch.schemas.public]\nlocation = "{tpch}"\n')
-    with contextlib.closing(Cluster(own, tables, "--set", f"cluster.adaptive={adaptive}")) as made:
+    with contextlib.closing(Cluster(own, tables, "--set", f"cluster.partitions_per_slot={partitions}")) as made:
         for _ in range(workers):
             made.start_worker()
         yield made

@@ -10,7 +10,7 @@ use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use tidemill_engine::query::{StageInfo, TaskInfo, TaskState};
-use tidemill_engine::run::{Computed, Runner, Tasks, Work, WorkerInfo, WorkerState};
+use tidemill_engine::run::{Computed, Planned, Runner, Tasks, Work, WorkerInfo, WorkerState};
 use tidemill_engine::{Error, ErrorKind, QueryInfo, QueryRequest, Result, Session, Subject};
 use tidemill_tests::TestServer;
 
@@ -95,8 +95,10 @@ impl Runner for Elsewhere {
         "cluster"
     }
 
-    fn accepts(&self, _plan: &Arc<dyn ExecutionPlan>) -> Result<(), String> {
-        self.script().refusal.map_or(Ok(()), |refusal| Err(refusal.to_owned()))
+    fn plan<'a>(&'a self, planned: Planned<'a>) -> BoxFuture<'a, Result<Arc<dyn ExecutionPlan>, String>> {
+        let outcome =
+            self.script().refusal.map_or_else(|| Ok(Arc::clone(planned.plan)), |refusal| Err(refusal.to_owned()));
+        std::future::ready(outcome).boxed()
     }
 
     fn explain(&self, _work: Work) -> BoxFuture<'_, Result<String>> {

@@ -10,7 +10,7 @@ mod render;
 
 use std::sync::Arc;
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use futures::StreamExt;
 use tidemill_server::cli::runtime;
 use tidemill_tests::TestServer;
@@ -20,6 +20,12 @@ use corpus::File;
 
 /// Files that run at once: enough to cross each other's paths, few enough for two cores.
 const PARALLEL_FILES: usize = 4;
+
+/// Workers of the cluster: what is computed by two of them is exchanged.
+const WORKERS: usize = 2;
+
+/// Statements that workers compute at least; the rest change something, ask the server about itself, or say why they can not go.
+const COMPUTED: i64 = 1300;
 
 #[test]
 fn engine() -> anyhow::Result<()> {
@@ -36,13 +42,22 @@ fn flight_sql() -> anyhow::Result<()> {
     runtime()?.block_on(async { tokio::spawn(run(Via::FlightSql)).await? })
 }
 
+#[test]
+fn cluster() -> anyhow::Result<()> {
+    runtime()?.block_on(async { tokio::spawn(run(Via::Cluster)).await? })
+}
+
 async fn run(via: Via) -> anyhow::Result<()> {
     let complete = std::env::var_os("TIDEMILL_SLT_COMPLETE").is_some();
     if complete && via != Via::Engine {
         return Ok(());
     }
     let files = corpus::files(via)?;
-    let server = Arc::new(TestServer::start().await?);
+    let server = match via {
+        Via::Cluster => Box::pin(TestServer::with_workers(WORKERS)).await?,
+        Via::Engine | Via::Http | Via::FlightSql => TestServer::start().await?,
+    };
+    let server = Arc::new(server);
     let count = files.len();
     let outcomes = futures::stream::iter(files)
         .map(|file| {
@@ -57,6 +72,12 @@ async fn run(via: Via) -> anyhow::Result<()> {
     failures.sort();
     if !failures.is_empty() {
         bail!("{} of {count} files failed via {}\n\n{}", failures.len(), via.name(), failures.join("\n\n"));
+    }
+    if via == Via::Cluster {
+        let session = server.session()?;
+        let computed =
+            connection::count(&session, "SELECT count(*) FROM system.queries WHERE runner = 'cluster'").await?;
+        ensure!(computed >= COMPUTED, "only {computed} statements of {count} files were computed by workers");
     }
     Ok(())
 }

@@ -12,6 +12,8 @@ use datafusion::physical_expr_common::physical_expr::proto_encode::PhysicalExprE
 use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
 use datafusion_proto::physical_plan::{PhysicalExtensionCodec, PhysicalProtoConverterExtension};
 
+use crate::plan::FixedExec;
+
 /// The codec that coordinator and workers share.
 ///
 /// # Errors
@@ -24,6 +26,8 @@ pub fn physical_codec() -> tidemill_engine::Result<Arc<dyn PhysicalExtensionCode
 /// Whose operator it is, as the first byte of its encoding.
 const ENGINE: u8 = 1;
 const BALLISTA: u8 = 2;
+/// Only the scheduler has to do with it: its input stands for it.
+const FIXED: u8 = 3;
 
 /// Operators are of one of two kinds. Functions and expressions are the engine's: Ballista has none of its own.
 #[derive(Debug)]
@@ -41,6 +45,10 @@ impl PhysicalExtensionCodec for Codec {
         converter: &dyn PhysicalProtoConverterExtension,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         match bytes.split_first() {
+            Some((&FIXED, [])) => match inputs {
+                [input] => Ok(Arc::clone(input)),
+                _ => exec_err!("{} inputs where there is one", inputs.len()),
+            },
             Some((&ENGINE, bytes)) => self.engine.try_decode(bytes, inputs, context, converter),
             Some((&BALLISTA, bytes)) => self.ballista.try_decode(bytes, inputs, context, converter),
             _ => exec_err!("an operator that this version does not know"),
@@ -53,6 +61,10 @@ impl PhysicalExtensionCodec for Codec {
         bytes: &mut Vec<u8>,
         converter: &dyn PhysicalProtoConverterExtension,
     ) -> Result<()> {
+        if node.is::<FixedExec>() {
+            bytes.push(FIXED);
+            return Ok(());
+        }
         for (kind, codec) in [(BALLISTA, &self.ballista), (ENGINE, &self.engine)] {
             let start = bytes.len();
             bytes.push(kind);

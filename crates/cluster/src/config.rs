@@ -15,12 +15,8 @@ pub struct CoordinatorConfig {
     pub stall_timeout: Duration,
     /// How long a query that is begun anew waits for a worker, when there is none.
     pub worker_wait: Duration,
-    /// Whether the rest of a plan is optimized again when a stage has ended and the sizes of its output are known.
-    pub adaptive: bool,
     /// The smaller side of a join up to this size is sent to every task, instead of cutting both sides by the key.
     pub broadcast_limit: ByteSize,
-    /// A side of a join whose partitions are larger is sorted instead of hashed, because sorting can spill. 0 hashes all.
-    pub hash_join_limit: ByteSize,
     /// Partitions of each stage for each slot.
     pub partitions_per_slot: usize,
     /// Partitions of one result that are fetched at the same time.

@@ -2,7 +2,6 @@
 
 mod attempt;
 mod release;
-mod tuned;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,12 +14,12 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, Stream, StreamExt};
 use parking_lot::Mutex;
 use tidemill_engine::error::{Error, ErrorKind, Result, Subject};
-use tidemill_engine::run::{Computed, Runner, Work, WorkerInfo};
+use tidemill_engine::run::{Computed, Planned, Runner, Work, WorkerInfo};
 use tokio::sync::mpsc;
 
 use crate::coordinator::Parts;
 use crate::jobs::Job;
-use crate::validate::validate;
+use crate::plan;
 use crate::view;
 
 use attempt::{Attempt, Failure};
@@ -45,18 +44,14 @@ impl Runner for ClusterRunner {
         "cluster"
     }
 
-    fn accepts(&self, plan: &Arc<dyn ExecutionPlan>) -> Result<(), String> {
-        validate(plan, self.parts.codec.as_ref(), self.parts.config.plan_limit)
+    fn plan<'a>(&'a self, planned: Planned<'a>) -> BoxFuture<'a, Result<Arc<dyn ExecutionPlan>, String>> {
+        let parts = &self.parts;
+        plan::plan(planned, &parts.config, parts.members.width(), parts.codec.as_ref()).boxed()
     }
 
     fn explain(&self, work: Work) -> BoxFuture<'_, Result<String>> {
-        let width = self.parts.members.width();
-        async move {
-            let state = tuned::state(&work.state, &self.parts.config, width, "explain");
-            let plan = state.create_physical_plan(&work.logical).await?;
-            view::distributed(plan, state.config_options(), self.parts.config.adaptive)
-        }
-        .boxed()
+        let state = plan::state(&work.state, &self.parts.config, self.parts.members.width(), "explain");
+        std::future::ready(view::distributed(&work.distributed, state.config_options())).boxed()
     }
 
     fn run(&self, work: Work) -> BoxFuture<'_, Result<Computed>> {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use ballista_core::serde::protobuf::operator_metric::Metric;
 use ballista_core::serde::protobuf::{OperatorMetric, OperatorMetricsSet};
-use ballista_scheduler::planner::{DefaultDistributedPlanner, DistributedPlanner};
 use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
 use datafusion::physical_plan::metrics::MetricsSet;
@@ -14,9 +14,11 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use tidemill_engine::{Error, Result};
 
 use crate::join;
+use crate::plan::{FixedExec, stages};
 
 /// The operators of a stage.
 pub(crate) fn stage_text(plan: &Arc<dyn ExecutionPlan>) -> String {
+    let plan = without_fixed(plan).unwrap_or_else(|_| Arc::clone(plan));
     DisplayableExecutionPlan::new(plan.as_ref()).indent(false).to_string()
 }
 
@@ -26,15 +28,11 @@ pub(crate) fn failure_text(text: &str) -> String {
 }
 
 /// The stages that a plan is cut into, the last one first.
-pub(crate) fn distributed(plan: Arc<dyn ExecutionPlan>, options: &ConfigOptions, adaptive: bool) -> Result<String> {
-    let mut planner = DefaultDistributedPlanner::new();
-    let stages = planner.plan_query_stages(&"explain".into(), plan, options).map_err(refused)?;
+pub(crate) fn distributed(plan: &Arc<dyn ExecutionPlan>, options: &ConfigOptions) -> Result<String> {
+    let stages = stages(plan, options).map_err(Error::unsupported)?;
     let mut text = String::new();
-    if adaptive {
-        text.push_str("Adaptive: when a stage ends, what comes after it is optimized again.\n");
-    }
     for stage in stages.iter().rev() {
-        let writer: Arc<dyn ExecutionPlan> = Arc::clone(stage) as _;
+        let writer: Arc<dyn ExecutionPlan> = without_fixed(&(Arc::clone(stage) as _))?;
         let input = writer.children().first().map_or(1, |child| child.output_partitioning().partition_count());
         // Writing to a text does not fail.
         let _ = writeln!(text, "Stage {}: {input} partitions", stage.stage_id());
@@ -43,13 +41,13 @@ pub(crate) fn distributed(plan: Arc<dyn ExecutionPlan>, options: &ConfigOptions,
     Ok(text)
 }
 
-/// What the scheduler says of a plan that it can not run.
-fn refused(error: ballista_core::error::BallistaError) -> Error {
-    match error {
-        ballista_core::error::BallistaError::DataFusionError(error) => Error::from(*error),
-        other => Error::unsupported(format!("the cluster can not run this plan: {other}"))
-            .hint("SET runner = 'local' runs it in the server"),
-    }
+/// The plan as it gets to the workers.
+fn without_fixed(plan: &Arc<dyn ExecutionPlan>) -> datafusion::error::Result<Arc<dyn ExecutionPlan>> {
+    let without = |node: Arc<dyn ExecutionPlan>| match node.children().as_slice() {
+        [input] if node.is::<FixedExec>() => Ok(Transformed::yes(Arc::clone(input))),
+        _ => Ok(Transformed::no(node)),
+    };
+    Arc::clone(plan).transform_up(without).data()
 }
 
 /// For each operator that reports metrics, in the order of the reports, whether it scans.

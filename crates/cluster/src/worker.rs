@@ -6,6 +6,7 @@
 
 mod client_pool;
 mod decode;
+mod dynamic_filters;
 mod execute;
 mod files;
 mod jobs;

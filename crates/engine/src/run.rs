@@ -22,7 +22,7 @@ pub use environment::{Abort, QueryRuntime, TaskEnvironment};
 pub(crate) use execution::Execution;
 pub(crate) use memory::{AccountedPool, MemoryBudget, Relief};
 pub(crate) use planning::{PlanningThreads, check_attended};
-pub use runner::{Computed, Runner, Work};
+pub use runner::{Computed, Planned, Runner, Work};
 pub(crate) use runners::{Route, Runners};
 pub(crate) use spill::SpillArea;
 pub(crate) use worker::LOCAL_WORKER;

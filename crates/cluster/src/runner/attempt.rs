@@ -13,12 +13,13 @@ use tidemill_engine::error::{Error, ErrorKind, Result};
 use tidemill_engine::run::Work;
 use tokio::sync::mpsc;
 
+use super::nobody;
 use super::release::Release;
-use super::{nobody, tuned};
 use crate::coordinator::Parts;
 use crate::fetch::fetch;
 use crate::jobs::{Cause, Job, SUBMITTED};
 use crate::join;
+use crate::plan;
 
 /// News of the scheduler about one job that wait; each stage brings a few, and what does not fit is asked for.
 const NEWS: usize = 1024;
@@ -86,11 +87,12 @@ impl Attempt {
         if width.slots == 0 {
             return Err(Failure::of(Why::Workers, nobody()));
         }
-        let state = tuned::state(&work.state, &self.parts.config, width, self.job.id.as_str());
+        let state = plan::state(&work.state, &self.parts.config, width, self.job.id.as_str());
         let context = Arc::new(SessionContext::new_with_state(state));
         let (tell, news) = mpsc::channel(NEWS);
         self.release.submitted = true;
-        let submit = self.parts.scheduler.submit_job(&work.session_id, context, &work.logical, Some(tell));
+        let plan = Arc::clone(&work.distributed);
+        let submit = self.parts.scheduler.submit_physical_plan(&work.session_id, context, plan, Some(tell));
         let submitted = SUBMITTED.scope(self.job.id.clone(), submit).await;
         submitted.map_err(|error| {
             let error = Error::internal("the scheduler takes no queries").caused_by(error);

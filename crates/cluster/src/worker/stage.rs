@@ -7,6 +7,7 @@ use ballista_core::execution_plans::RuntimeStatsExec;
 use ballista_core::serde::scheduler::TaskDefinition;
 use ballista_executor::execution_engine::{DefaultExecutionEngine, ExecutionEngine, QueryStageExecutor};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::config::ConfigOptions;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::execution::runtime_env::RuntimeEnv;
@@ -15,6 +16,7 @@ use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
 use tidemill_engine::run::TaskEnvironment;
 
 use super::client_pool::ClientPool;
+use super::dynamic_filters;
 use super::jobs::Accepted;
 use super::stoppable::StoppableExec;
 use super::work_dir::Folder;
@@ -40,7 +42,7 @@ impl Stages {
     /// Makes a task ready that writes into `folder`.
     pub(super) fn ready(&self, task: TaskDefinition, accepted: &Accepted, folder: &Folder) -> Result<Stage> {
         let runtime = Arc::clone(accepted.job.runtime(&self.environment)?.env());
-        let plan = self.prepare(&task.plan, accepted, &runtime)?;
+        let plan = self.prepare(&task.plan, task.session_config.options(), accepted, &runtime)?;
         let executor = self.engine.create_query_stage_exec(
             JobId::new(accepted.job.id.as_str()),
             task.stage_id,
@@ -68,6 +70,7 @@ impl Stages {
     fn prepare(
         &self,
         writer: &Arc<dyn ExecutionPlan>,
+        options: &ConfigOptions,
         accepted: &Accepted,
         runtime: &RuntimeEnv,
     ) -> Result<Arc<dyn ExecutionPlan>> {
@@ -75,7 +78,8 @@ impl Stages {
         let [input] = children.as_slice() else {
             return Err(DataFusionError::Internal(format!("{} is not the writer of a stage", writer.name())));
         };
-        let input = self.environment.prepare(Arc::clone(input), runtime)?;
+        let input = dynamic_filters::connect(Arc::clone(input), options)?;
+        let input = self.environment.prepare(input, runtime)?;
         let input = stoppable(input, accepted)?;
         replace_children_if_necessary(Arc::clone(writer), vec![input])
     }

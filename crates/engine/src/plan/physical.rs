@@ -37,6 +37,8 @@ pub(crate) struct Portable {
     pub(crate) plan: Arc<dyn ExecutionPlan>,
     pub(crate) state: SessionState,
     pub(crate) purpose: Purpose,
+    /// The plan of the runner, or why it has none; absent as long as the runner was not asked.
+    pub(crate) distributed: Option<Result<Arc<dyn ExecutionPlan>, String>>,
 }
 
 /// What is wanted of a plan.
@@ -87,7 +89,7 @@ impl PhysicalQuery {
             logical if !self.about_server => (logical.clone(), Arc::clone(&self.plan), Purpose::Rows),
             _ => return,
         };
-        self.portable = Some(Box::new(Portable { logical, plan, state, purpose }));
+        self.portable = Some(Box::new(Portable { logical, plan, state, purpose, distributed: None }));
     }
 }
 

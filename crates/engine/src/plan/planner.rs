@@ -204,8 +204,10 @@ impl Planner {
             Some(watch) => Some(Box::new(watch.identity(&self.statement, text, &plan).await)),
             None => None,
         };
-        if self.statement.session.engine().runners().remote().is_some() {
+        let runners = self.statement.session.engine().runners();
+        if runners.remote().is_some() {
             Box::pin(query.make_portable(state)).await;
+            Box::pin(runners.plan(&mut query, &self.statement.settings)).await;
         }
         Ok(Plan { identity, ..self.finish(kind, Action::Query(query), access, schema) })
     }

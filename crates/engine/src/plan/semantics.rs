@@ -19,6 +19,7 @@ mod moments;
 mod multisets;
 mod named_windows;
 mod nothing_found;
+mod null_members;
 mod order_all;
 mod partitions;
 mod patterns;
@@ -127,6 +128,7 @@ fn decided(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
             let checked = checked.transform_data(|expr| zeros::both(expr, &schema))?;
             let checked = checked.transform_data(|expr| moments::read(expr, &schema))?;
             let checked = checked.transform_data(|expr| rounded::first(expr, &schema))?;
+            let checked = checked.transform_data(null_members::apart)?;
             let checked = checked.transform_data(patterns::translated)?;
             let checked = checked.transform_data(templates::understood)?;
             let checked = checked.transform_data(|expr| concatenation::measured(expr, &schema))?;

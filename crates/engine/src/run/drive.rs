@@ -161,7 +161,7 @@ async fn elsewhere(
     let purpose = portable.purpose;
     match purpose {
         Purpose::Explain => {
-            let distributed = runner.explain(execution.work(*portable)).await?;
+            let distributed = runner.explain(execution.work(*portable)?).await?;
             let mut rows = execution.start(&plan)?;
             while let Some(batch) = rows.next().await {
                 output.send(&batch?).await?;
@@ -183,7 +183,7 @@ async fn compute(
     output: &mut Output<'_>,
 ) -> Result<()> {
     let purpose = portable.purpose;
-    let computed = runner.run(execution.work(portable)).await?;
+    let computed = runner.run(execution.work(portable)?).await?;
     let profile = Arc::clone(&computed.profile);
     output.handle.meter().watch_elsewhere(Arc::clone(&profile), execution.pool());
     let mut rows = computed.batches;

@@ -80,21 +80,27 @@ impl Execution {
     }
 
     /// What a runner has to know to compute the plan elsewhere.
-    pub(crate) fn work(&self, portable: Portable) -> Work {
+    ///
+    /// # Errors
+    /// The runner has no plan for it.
+    pub(crate) fn work(&self, portable: Portable) -> Result<Work> {
         let handle = &self.handle;
-        Work {
+        let Some(Ok(distributed)) = portable.distributed else {
+            return Err(Error::internal("what has no plan for it was to run elsewhere"));
+        };
+        Ok(Work {
             id: handle.id(),
             session_id: handle.session_id().to_owned(),
             principal: handle.principal().to_owned(),
-            logical: portable.logical,
             plan: portable.plan,
+            distributed,
             state: portable.state,
             deadline: handle.deadline(),
             cancel: handle.token().clone(),
             read_only: true,
             tasks: handle.meter().tasks().clone(),
             memory: Arc::clone(&self.pool) as Arc<dyn MemoryPool>,
-        }
+        })
     }
 
     /// Makes everything that was written visible.

@@ -25,12 +25,12 @@ pub trait Runner: fmt::Debug + Send + Sync {
     /// The name, as history tells it: `cluster`.
     fn name(&self) -> &'static str;
 
-    /// Whether this plan can go there whole; otherwise the reason, as EXPLAIN and the profile tell it: a lowercase fragment.
-    /// Cheap, and without IO.
+    /// The plan as it would be computed there, if it can go there whole; otherwise the reason, as EXPLAIN and the profile tell
+    /// it: a lowercase fragment. Asked when session and size of the query allow it, on a thread that plans.
     ///
     /// # Errors
     /// The reason.
-    fn accepts(&self, plan: &Arc<dyn ExecutionPlan>) -> Result<(), String>;
+    fn plan<'a>(&'a self, planned: Planned<'a>) -> BoxFuture<'a, Result<Arc<dyn ExecutionPlan>, String>>;
 
     /// The distributed plan as EXPLAIN shows it: stages, partitions, exchanges. Nothing runs.
     fn explain(&self, work: Work) -> BoxFuture<'_, Result<String>>;
@@ -51,6 +51,17 @@ pub trait Runner: fmt::Debug + Send + Sync {
     fn slots(&self) -> u64;
 }
 
+/// A statement as it is planned for this process.
+#[derive(Debug, Clone, Copy)]
+pub struct Planned<'a> {
+    /// The optimized logical plan.
+    pub logical: &'a LogicalPlan,
+    /// The plan as the local runner would run it.
+    pub plan: &'a Arc<dyn ExecutionPlan>,
+    /// What it was planned with: its settings, its functions, its view of the catalogs.
+    pub state: &'a SessionState,
+}
+
 /// What there is to compute.
 #[derive(Debug)]
 pub struct Work {
@@ -60,10 +71,10 @@ pub struct Work {
     pub session_id: String,
     /// The name of the principal who asked.
     pub principal: String,
-    /// The optimized logical plan.
-    pub logical: LogicalPlan,
     /// The plan as the local runner would run it.
     pub plan: Arc<dyn ExecutionPlan>,
+    /// The plan as [`Runner::plan`] made it.
+    pub distributed: Arc<dyn ExecutionPlan>,
     /// What the statement was planned with: its settings, its functions, its view of the catalogs.
     pub state: SessionState,
     /// When the query must have ended. The engine drops the work then.

@@ -6,9 +6,9 @@ use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_plan::ExecutionPlan;
 
-use super::{Runner, TaskEnvironment};
+use super::{Planned, Runner, TaskEnvironment};
 use crate::error::{Error, Result, Subject};
-use crate::plan::{Action, PhysicalQuery, Plan};
+use crate::plan::{Action, PhysicalQuery, Plan, Portable};
 use crate::session::resolved::{Resolved, RunnerChoice};
 use crate::units::ByteSize;
 
@@ -102,7 +102,34 @@ impl Runners {
         }
     }
 
+    /// Lets the runner besides this process plan the query, if it may compute it.
+    pub(crate) async fn plan(&self, query: &mut PhysicalQuery, settings: &Resolved) {
+        if self.candidate(query, settings).is_err() {
+            return;
+        }
+        if let (Some(runner), Some(portable)) = (self.remote(), &mut query.portable) {
+            let Portable { logical, plan, state, .. } = portable.as_ref();
+            let distributed = runner.plan(Planned { logical, plan, state }).await;
+            portable.distributed = Some(distributed);
+        }
+    }
+
+    /// Who computes it elsewhere.
     fn elsewhere(&self, query: &PhysicalQuery, settings: &Resolved) -> Result<Arc<dyn Runner>, Refused> {
+        let (runner, portable) = self.candidate(query, settings)?;
+        match &portable.distributed {
+            Some(Ok(_)) => Ok(Arc::clone(runner)),
+            Some(Err(why)) => Err(Refused::NotThere(why.clone())),
+            None => Err(Refused::NotThere(NO_SLOTS.to_owned())),
+        }
+    }
+
+    /// Who may compute it elsewhere, and what of it; which may turn out to be impossible.
+    fn candidate<'a>(
+        &'a self,
+        query: &'a PhysicalQuery,
+        settings: &Resolved,
+    ) -> Result<(&'a Arc<dyn Runner>, &'a Portable), Refused> {
         if query.writes {
             return Err(Refused::Here("only what reads can run elsewhere"));
         }
@@ -127,8 +154,7 @@ impl Runners {
         if runner.slots() == 0 {
             return refused(NO_SLOTS);
         }
-        runner.accepts(&portable.plan).map_err(Refused::NotThere)?;
-        Ok(Arc::clone(runner))
+        Ok((runner, portable))
     }
 }
 

@@ -29,12 +29,8 @@ pub struct ClusterConfig {
     pub stall_timeout: Span,
     /// How long a query waits for a worker when there is none.
     pub worker_wait: Span,
-    /// Whether plans are optimized again between stages.
-    pub adaptive: bool,
     /// The smaller side of a join up to this size is sent to every task.
     pub broadcast_limit: ByteSize,
-    /// A side of a join whose partitions are larger is sorted instead of hashed.
-    pub hash_join_limit: ByteSize,
     /// Partitions of each stage for each slot.
     pub partitions_per_slot: usize,
     /// Partitions of one result that are fetched at the same time.
@@ -80,9 +76,7 @@ impl ClusterConfig {
             retries: self.retries,
             stall_timeout: self.stall_timeout.0,
             worker_wait: self.worker_wait.0,
-            adaptive: self.adaptive,
             broadcast_limit: self.broadcast_limit,
-            hash_join_limit: self.hash_join_limit,
             partitions_per_slot: self.partitions_per_slot,
             fetches: self.fetches,
             plan_limit: self.plan_limit,

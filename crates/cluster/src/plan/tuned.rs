@@ -2,14 +2,15 @@
 
 use ballista_core::config::{
     BALLISTA_ADAPTIVE_PLANNER_ENABLED, BALLISTA_BROADCAST_JOIN_THRESHOLD_BYTES, BALLISTA_CLIENT_GRPC_MAX_MESSAGE_SIZE,
-    BALLISTA_CLIENT_IO_RETRY_WAIT_TIME_MS, BALLISTA_HASH_JOIN_MAX_BUILD_PARTITION_BYTES, BALLISTA_JOB_NAME,
-    BALLISTA_SCHEDULER_MAX_PARTITIONS_PER_TASK, BALLISTA_SCHEDULER_SHARE_FILE_STATISTICS_CACHE, BallistaConfig,
+    BALLISTA_CLIENT_IO_RETRY_WAIT_TIME_MS, BALLISTA_JOB_NAME, BALLISTA_SCHEDULER_MAX_PARTITIONS_PER_TASK,
+    BALLISTA_SCHEDULER_SHARE_FILE_STATISTICS_CACHE, BallistaConfig,
 };
 use ballista_core::extension::SessionConfigHelperExt;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::session_state::SessionState;
 use datafusion::prelude::SessionConfig;
 
+use super::joins;
 use crate::config::CoordinatorConfig;
 use crate::members::Width;
 use crate::transport::MAX_MESSAGE;
@@ -20,9 +21,13 @@ const READ_AGAIN_AFTER: u64 = 500;
 
 /// The statement's state, so changed that plans can be cut into stages, as many partitions wide as the cluster has slots. `job`
 /// is the id of the session on the workers, which keep what belongs to one session.
-pub(super) fn state(of: &SessionState, config: &CoordinatorConfig, width: Width, job: &str) -> SessionState {
+pub(crate) fn state(of: &SessionState, config: &CoordinatorConfig, width: Width, job: &str) -> SessionState {
     let session = session_config(of.config().clone(), config, width, job);
-    SessionStateBuilder::new_from_existing(of.clone()).with_config(session).with_session_id(job.to_owned()).build()
+    SessionStateBuilder::new_from_existing(of.clone())
+        .with_config(session)
+        .with_session_id(job.to_owned())
+        .with_physical_optimizer_rules(joins::among(of.physical_optimizers()))
+        .build()
 }
 
 fn session_config(session: SessionConfig, config: &CoordinatorConfig, width: Width, job: &str) -> SessionConfig {
@@ -34,13 +39,14 @@ fn session_config(session: SessionConfig, config: &CoordinatorConfig, width: Wid
         .with_option_extension(BallistaConfig::default())
         .ballista_restricted_configuration()
         .with_target_partitions(partitions)
+        // An exchange keeps no order.
+        .set_bool("datafusion.optimizer.prefer_existing_sort", false)
         // As in the server itself: a join that does not fit fails there too.
         .set_bool("datafusion.optimizer.prefer_hash_join", true)
         .set_u64("datafusion.optimizer.hash_join_single_partition_threshold", broadcast)
         .set_str(BALLISTA_JOB_NAME, job)
-        .set_bool(BALLISTA_ADAPTIVE_PLANNER_ENABLED, config.adaptive)
+        .set_bool(BALLISTA_ADAPTIVE_PLANNER_ENABLED, false)
         .set_u64(BALLISTA_BROADCAST_JOIN_THRESHOLD_BYTES, broadcast)
-        .set_u64(BALLISTA_HASH_JOIN_MAX_BUILD_PARTITION_BYTES, config.hash_join_limit.0)
         .set_usize(BALLISTA_SCHEDULER_MAX_PARTITIONS_PER_TASK, per_task)
         .set_usize(BALLISTA_CLIENT_GRPC_MAX_MESSAGE_SIZE, MAX_MESSAGE)
         .set_u64(BALLISTA_CLIENT_IO_RETRY_WAIT_TIME_MS, READ_AGAIN_AFTER)

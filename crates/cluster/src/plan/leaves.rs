@@ -1,4 +1,4 @@
-//! Which plans may go to the cluster.
+//! Which leaves of plans workers can compute.
 //!
 //! A task computes some partitions of a stage. The scheduler cuts the leaves of the plan down to them, and knows how for a few
 //! kinds of leaves only: any other would be read whole by every task, and its rows would count several times.
@@ -18,29 +18,10 @@ use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
 use datafusion::physical_plan::recursive_query::RecursiveQueryExec;
 use datafusion::physical_plan::streaming::StreamingTableExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
-use datafusion_proto::physical_plan::{AsExecutionPlan, PhysicalExtensionCodec};
-use datafusion_proto::protobuf::PhysicalPlanNode;
-use prost::Message;
 use tidemill_engine::run::is_json_array;
-use tidemill_engine::units::ByteSize;
 
-/// Whether the plan can go to the cluster whole; otherwise the reason.
-pub(crate) fn validate(
-    plan: &Arc<dyn ExecutionPlan>,
-    codec: &dyn PhysicalExtensionCodec,
-    limit: ByteSize,
-) -> Result<(), String> {
-    check(plan)?;
-    let encoded = PhysicalPlanNode::try_from_physical_plan(Arc::clone(plan), codec)
-        .map_err(|error| format!("a part of the plan can not be sent to workers: {}", error.strip_backtrace()))?;
-    let bytes = encoded.encoded_len() as u64;
-    if bytes > limit.0 {
-        return Err(format!("the plan takes {} to send, more than the {limit} of cluster.plan_limit", ByteSize(bytes)));
-    }
-    Ok(())
-}
-
-fn check(plan: &Arc<dyn ExecutionPlan>) -> Result<(), String> {
+/// Whether the leaves of the plan can be computed by workers; otherwise the reason.
+pub(super) fn check(plan: &Arc<dyn ExecutionPlan>) -> Result<(), String> {
     if plan.is::<DataSinkExec>() {
         return Err("it writes".into());
     }
@@ -65,6 +46,8 @@ fn check_files(files: &FileScanConfig) -> Result<(), String> {
         "compressed text"
     } else if files.file_source().file_type() == "avro" {
         "Avro"
+    } else if files.file_source().file_type() == "arrow_stream" {
+        "a stream of Arrow"
     } else if source.downcast_ref::<CsvSource>().is_some_and(|csv| csv.terminator().is_some()) {
         "CSV whose lines end otherwise than usual"
     } else if is_array() {
@@ -75,12 +58,20 @@ fn check_files(files: &FileScanConfig) -> Result<(), String> {
     Err(format!("it reads {left_behind}, which workers can not"))
 }
 
+/// Whether it scans rows that this process holds in memory.
+pub(super) fn is_in_memory(plan: &dyn ExecutionPlan) -> bool {
+    plan.downcast_ref::<DataSourceExec>().is_some_and(|scan| {
+        let source: &dyn Any = scan.data_source().as_ref();
+        source.is::<MemorySourceConfig>()
+    })
+}
+
 fn leaf(plan: &dyn ExecutionPlan) -> Result<(), String> {
     if let Some(scan) = plan.downcast_ref::<DataSourceExec>() {
         let source: &dyn Any = scan.data_source().as_ref();
         return match source.downcast_ref::<FileScanConfig>() {
             Some(files) => check_files(files),
-            None if source.is::<MemorySourceConfig>() => Ok(()),
+            None if is_in_memory(plan) => Ok(()),
             None => Err("it reads a source that can not be cut into tasks".into()),
         };
     }
@@ -90,6 +81,9 @@ fn leaf(plan: &dyn ExecutionPlan) -> Result<(), String> {
     let generated = plan.is::<PlaceholderRowExec>() || plan.is::<EmptyExec>() || plan.is::<LazyMemoryExec>();
     if !generated {
         return Err(format!("{} can not be cut into tasks", plan.name()));
+    }
+    if plan.is::<LazyMemoryExec>() && plan.schema().fields().is_empty() {
+        return Err("it counts generated rows, which come to workers with their columns".into());
     }
     if plan.output_partitioning().partition_count() > 1 {
         return Err(format!("{} with more than one partition can not be cut into tasks", plan.name()));
