@@ -23,7 +23,7 @@ from bench import CACHE, Process, Tidemill, at, compare, generate, oracle
 
 WORKERS = 2
 SMALL_QUERIES = 200
-TASKS = 10_000
+PARTITIONS = 10_000
 # What a scale factor takes: the files, and the largest shuffle of the 22 queries.
 FILE_BYTES, SHUFFLE_BYTES = 400e6, 1.5e9
 TOKEN = "a-join-token-of-the-benchmark"
@@ -133,23 +133,24 @@ def latency(cluster: Through, local: Through) -> None:
 
 
 def overhead(options: argparse.Namespace) -> None:
-    """What a task takes beside its work: files of one row each, each a task, and the same read by the server alone."""
-    data = CACHE / f"rows-{TASKS}"
+    """What a partition takes beside its work: files of one row each, each a partition, and the same read by the server alone."""
+    data = CACHE / f"rows-{PARTITIONS}"
     if not (data / "complete").exists():
         (data / "numbers").mkdir(parents=True, exist_ok=True)
-        for number in range(TASKS):
+        for number in range(PARTITIONS):
             pq.write_table(pa.table({"n": [number]}), data / "numbers" / f"{number:05}.parquet")
         (data / "complete").touch()
     sql = "SELECT sum(n) FROM numbers"
-    with cluster(data, options, f"cluster.partitions_per_slot={TASKS // WORKERS}") as runners:
+    with cluster(data, options, f"cluster.partitions_per_slot={PARTITIONS // WORKERS}") as runners:
         times = []
         for runner in runners:
             answers = [timed(runner, sql) for _ in range(options.repeats + 1)][1:]
-            assert all(rows == [(TASKS * (TASKS - 1) // 2,)] for rows, _ in answers), answers
+            assert all(rows == [(PARTITIONS * (PARTITIONS - 1) // 2,)] for rows, _ in answers), answers
             times.append(statistics.median(taken for _, taken in answers))
-        tasks = tasks_of_last_query(runners[0])
+        partitions = partitions_of_last_query(runners[0])
     by_cluster, alone = times
-    print(f"{tasks} tasks by cluster {by_cluster:.2f} s, alone {alone:.2f} s: {(by_cluster - alone) / tasks * 1e3:.2f} ms for each task")
+    beside = (by_cluster - alone) / partitions
+    print(f"{partitions} partitions by cluster {by_cluster:.2f} s, alone {alone:.2f} s: {beside * 1e3:.2f} ms for each")
 
 
 def timed(runner: Through, sql: str) -> tuple[list[tuple], float]:
@@ -158,13 +159,13 @@ def timed(runner: Through, sql: str) -> tuple[list[tuple], float]:
     return rows, time.perf_counter() - began
 
 
-def tasks_of_last_query(runner: Through) -> int:
-    """How many tasks the last query of the cluster had; not fewer than files."""
+def partitions_of_last_query(runner: Through) -> int:
+    """How many partitions the stages of the cluster's last query had; not fewer than files."""
     sql = """SELECT sum(partitions) FROM system.stages WHERE query_id =
              (SELECT max(id) FROM system.queries WHERE runner = 'cluster')"""
-    [(tasks,)] = Through(runner.server, "local").rows(sql)
-    assert tasks > TASKS, f"{tasks} tasks are fewer than the {TASKS} files"
-    return tasks
+    [(partitions,)] = Through(runner.server, "local").rows(sql)
+    assert partitions > PARTITIONS, f"{partitions} partitions are fewer than the {PARTITIONS} files"
+    return int(partitions)
 
 
 if __name__ == "__main__":

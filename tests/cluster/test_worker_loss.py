@@ -40,11 +40,11 @@ FEW = [Moment("finished", 0), Moment("running", 1)]
 CASES = [pytest.param(moment, marks=() if moment in FEW else pytest.mark.soak) for moment in MOMENTS]
 
 
-class Planner:
-    """A cluster with adaptive planning on or off, which always has two workers when a test begins."""
+class Pair:
+    """A cluster that always has two workers when a test begins."""
 
-    def __init__(self, folder, config, adaptive: str, deep: str):
-        self.cluster = Cluster(folder, config, "--set", f"cluster.adaptive={adaptive}")
+    def __init__(self, folder, config, deep: str):
+        self.cluster = Cluster(folder, config)
         self.deep, self.started = deep, 0
         self.expected = self.cluster.local(deep)
 
@@ -65,48 +65,48 @@ class Planner:
         self.cluster.close()
 
 
-@pytest.fixture(scope="module", params=["true", pytest.param("false", marks=pytest.mark.soak)], ids=["adaptive", "static"])
-def planner(request, tmp_path_factory, config, deep):
-    with contextlib.closing(made := Planner(tmp_path_factory.mktemp("loss"), config, request.param, deep)):
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory, config, deep):
+    with contextlib.closing(made := Pair(tmp_path_factory.mktemp("loss"), config, deep)):
         yield made
 
 
 @pytest.mark.parametrize("moment", CASES, ids=str)
-def test_a_worker_dies(planner, moment):
-    cluster = planner.two()
-    query = cluster.ask(planner.deep)
+def test_a_worker_dies(pair, moment):
+    cluster = pair.two()
+    query = cluster.ask(pair.deep)
     victim = cluster.worker(moment.meet(query))
     victim.kill()
     outcome = query.outcome()
-    assert outcome.rows == planner.expected, outcome
+    assert outcome.rows == pair.expected, outcome
     retries = query.record()["retries"]
     assert len(retries) == 1 and (victim.id in retries[0] or victim.address in retries[0]), retries
     cluster.at_rest(victim)
 
 
-def test_a_worker_dies_before_the_first_stage(planner):
+def test_a_worker_dies_before_the_first_stage(pair):
     """Nobody has noticed yet: the first task for it can not be delivered."""
-    cluster = planner.two()
+    cluster = pair.two()
     victim = cluster.workers[0]
     victim.kill()
-    query = cluster.ask(planner.deep)
-    assert query.outcome().rows == planner.expected
+    query = cluster.ask(pair.deep)
+    assert query.outcome().rows == pair.expected
     assert not query.tasks(worker=victim.id, state="finished")
     cluster.at_rest(victim)
 
 
 @pytest.mark.soak
-def test_both_workers_die_and_another_comes(planner):
-    cluster = planner.two()
-    query = cluster.ask(planner.deep)
+def test_both_workers_die_and_another_comes(pair):
+    cluster = pair.two()
+    query = cluster.ask(pair.deep)
     query.wait_for_task(state="running")
     gone = list(cluster.workers)
     for worker in gone:
         worker.kill()
     outcome = query.outcome()
     assert outcome.answered or outcome.clear_error("worker"), outcome
-    planner.add()
-    assert cluster.rows(planner.deep) == planner.expected
+    pair.add()
+    assert cluster.rows(pair.deep) == pair.expected
     cluster.at_rest(*gone)
 
 
@@ -201,13 +201,13 @@ def test_an_unread_result_is_whole_when_its_workers_live(cluster):
 
 @pytest.mark.soak
 @pytest.mark.parametrize("number", [0, 1])
-def test_a_worker_dies_at_the_very_end(planner, number):
+def test_a_worker_dies_at_the_very_end(pair, number):
     """Too quickly over to be met for sure: whether this is during the last stage, after it or between success and fetch."""
-    cluster = planner.two()
-    query = cluster.ask(planner.deep)
+    cluster = pair.two()
+    query = cluster.ask(pair.deep)
     last = lambda: len({task["stage_id"] for task in query.tasks(attempt=1)}) > STAGES or query.future.done()  # noqa: E731
     query.wait_for(last, "the last stage")
     victim: Worker = cluster.workers[number]
     victim.kill()
-    assert query.outcome().rows == planner.expected
+    assert query.outcome().rows == pair.expected
     cluster.at_rest(victim)

@@ -16,10 +16,12 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec, PartitionMode};
 use datafusion::physical_plan::limit::LocalLimitExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::statistics::StatisticsArgs;
+use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PhysicalExpr, PlanProperties,
-    replace_children_if_necessary,
+    DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, ExecutionPlanProperties, InputDistributionRequirements,
+    Partitioning, PhysicalExpr, PlanProperties, replace_children_if_necessary,
 };
 
 use super::joins::comes_from_right;
@@ -40,12 +42,24 @@ pub(super) fn fix(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>
             // What found no partner is known only to one who saw all of the right side.
             let alone =
                 !comes_from_right(*join.join_type()) && join.right().output_partitioning().partition_count() > 1;
-            let right = if alone { coalesced(join.right()) } else { Arc::clone(join.right()) };
-            let children = vec![Arc::clone(join.left()), side(&right, Size::Unknown)];
+            let right = if alone {
+                let coalesced: Arc<dyn ExecutionPlan> = Arc::new(CoalescePartitionsExec::new(Arc::clone(join.right())));
+                side(&coalesced, Size::Whole)
+            } else {
+                side(join.right(), Size::Unknown)
+            };
+            let children = vec![Arc::clone(join.left()), right];
             return Ok(Transformed::yes(replace_children_if_necessary(node, children)?));
         }
         if let Some(join) = node.downcast_ref::<CrossJoinExec>() {
             let children = vec![Arc::clone(join.left()), side(join.right(), Size::Unknown)];
+            return Ok(Transformed::yes(replace_children_if_necessary(node, children)?));
+        }
+        if node.is::<UnionExec>() {
+            let children = node.children().into_iter();
+            let children =
+                children.map(|child| if sorts_each(child) { side(child, Size::Apart) } else { Arc::clone(child) });
+            let children = children.collect();
             return Ok(Transformed::yes(replace_children_if_necessary(node, children)?));
         }
         // When rows in memory are shared out to tasks, the limit of their source is forgotten.
@@ -62,17 +76,27 @@ pub(super) fn fix(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>
 /// The side that a join collects. The scheduler makes a stage of what is below the operator that brings its partitions together.
 fn collected(left: &Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
     match left.downcast_ref::<CoalescePartitionsExec>() {
-        Some(coalesced) => Arc::new(CoalescePartitionsExec::new(side(coalesced.input(), Size::Small))),
-        None => side(left, Size::Small),
+        Some(coalesced) if coalesced.fetch().is_none() => {
+            Arc::new(CoalescePartitionsExec::new(side(coalesced.input(), Size::Small)))
+        }
+        _ => side(left, Size::Small),
     }
 }
 
-fn coalesced(input: &Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
-    Arc::new(CoalescePartitionsExec::new(Arc::clone(input)))
+/// Whether some of it sorts each partition for itself; DataFusion makes no such operator where there is no partition.
+fn sorts_each(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    let here = plan.downcast_ref::<SortExec>().is_some_and(SortExec::preserve_partitioning);
+    here || plan.children().into_iter().any(sorts_each)
 }
 
 fn side(input: &Arc<dyn ExecutionPlan>, size: Size) -> Arc<dyn ExecutionPlan> {
-    Arc::new(FixedExec { properties: Arc::clone(input.properties()), input: Arc::clone(input), size })
+    let properties = Arc::clone(input.properties());
+    let properties = if size == Size::Apart && properties.partitioning.partition_count() == 0 {
+        Arc::new(PlanProperties::clone(&properties).with_partitioning(Partitioning::UnknownPartitioning(1)))
+    } else {
+        properties
+    };
+    Arc::new(FixedExec { properties, input: Arc::clone(input), size })
 }
 
 /// What the scheduler is told of the size of a side.
@@ -80,9 +104,13 @@ fn side(input: &Arc<dyn ExecutionPlan>, size: Size) -> Arc<dyn ExecutionPlan> {
 enum Size {
     Small,
     Unknown,
+    /// Unknown, and it has to be in one partition.
+    Whole,
+    /// Unknown, and it can not be computed in no partition, so that a union takes it from a stage of its own.
+    Apart,
 }
 
-/// A side of a join. It never gets to a worker: what is decoded there is its input.
+/// A side of a join, or a branch of a union. It never gets to a worker: what is decoded there is its input.
 #[derive(Debug)]
 pub(crate) struct FixedExec {
     input: Arc<dyn ExecutionPlan>,
@@ -107,6 +135,13 @@ impl ExecutionPlan for FixedExec {
 
     fn maintains_input_order(&self) -> Vec<bool> {
         vec![true]
+    }
+
+    fn input_distribution_requirements(&self) -> InputDistributionRequirements {
+        InputDistributionRequirements::new(vec![match self.size {
+            Size::Whole => Distribution::SinglePartition,
+            Size::Small | Size::Unknown | Size::Apart => Distribution::UnspecifiedDistribution,
+        }])
     }
 
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
