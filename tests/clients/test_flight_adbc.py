@@ -86,6 +86,20 @@ def test_a_wildcard_in_a_name_does_not_find_another_table(flight, connection, sc
         rows(connection, f"DROP TABLE {other}")
 
 
+def test_the_schema_of_a_table_is_that_of_the_session_s_own(connection, scratch):
+    for schema in ("aa_" + scratch, "zz_" + scratch):
+        rows(connection, f"CREATE SCHEMA {schema}")
+        rows(connection, f"CREATE TABLE {schema}.{scratch} AS SELECT 1 AS {schema}")
+    try:
+        for schema in ("aa_" + scratch, "zz_" + scratch):
+            rows(connection, f"SET schema = '{schema}'")
+            assert connection.adbc_get_table_schema(scratch).names == [schema]
+    finally:
+        rows(connection, "RESET schema")
+        for schema in ("aa_" + scratch, "zz_" + scratch):
+            rows(connection, f"DROP SCHEMA {schema} CASCADE")
+
+
 def test_answers(connection):
     assert rows(connection, "SELECT id, name FROM orders ORDER BY id") == [(1, "ann"), (2, "bob"), (3, None)]
     assert rows(connection, "SELECT min(id), max(id), count(*) FROM orders") == [(1, 3, 3)]
@@ -132,6 +146,44 @@ def test_a_parameter_without_a_type_is_null_of_any_type(connection, scratch, sql
     with connection.cursor() as cursor:
         cursor.executemany(f"INSERT INTO {scratch} VALUES ($1)", [(None,), (None,)])
     assert rows(connection, f"SELECT v FROM {scratch}") == [(None,), (None,)]
+
+
+DAY, FORTNIGHT = datetime.date(2024, 1, 6), datetime.timedelta(days=14)
+NOON = datetime.datetime(2024, 1, 6, 12)
+# A parameter is what its value is, not what its neighbour would have it be.
+OPERANDS = [
+    ("DATE '2024-01-06' - $1", 5, datetime.date(2024, 1, 1)),
+    ("DATE '2024-01-06' + $1", 5, datetime.date(2024, 1, 11)),
+    ("$1 + DATE '2024-01-06'", 5, datetime.date(2024, 1, 11)),
+    ("CAST(DATE '2024-01-06' + $1 AS TIMESTAMP)", FORTNIGHT, datetime.datetime(2024, 1, 20)),
+    ("CAST(DATE '2024-01-06' - $1 AS TIMESTAMP)", FORTNIGHT, datetime.datetime(2023, 12, 23)),
+    ("CAST(DATE '2024-01-06' + $1 AS TIMESTAMP)", datetime.timedelta(hours=12), NOON),
+    ("TIMESTAMP '2024-01-06 12:00:00' + $1", datetime.timedelta(minutes=1), NOON + datetime.timedelta(minutes=1)),
+    ("TIMESTAMP '2024-01-06 12:00:00' - $1", FORTNIGHT, NOON - FORTNIGHT),
+    ("TIMESTAMP '2024-01-06 12:00:00' - $1 = INTERVAL '12 hours'", NOON.replace(hour=0), True),
+    ("5 / $1", 2, 2),
+    ("5 / $1", 2.0, 2.5),
+    ("7 + $1", 0.5, 7.5),
+]
+
+
+@pytest.mark.parametrize("sql, parameter, answer", OPERANDS, ids=[f"{sql}, {parameter}" for sql, parameter, _ in OPERANDS])
+def test_parameters_as_operands(connection, sql, parameter, answer):
+    assert value(connection, f"SELECT {sql} AS v", (parameter,)) == answer
+
+
+def test_parameters_among_the_rows_of_values(connection, scratch):
+    assert rows(connection, "SELECT * FROM (VALUES (1), ($1)) t(v) ORDER BY v", (2.5,)) == [(1.0,), (2.5,)]
+    assert rows(connection, "VALUES (1), (?)", (2,)) == [(1,), (2,)]
+    assert rows(connection, "VALUES (1, 'a'), (CAST($1 AS BIGINT), $2) ORDER BY 1", (2.6, "b")) == [(1, "a"), (3, "b")]
+    rows(connection, f"CREATE TABLE {scratch} (v BIGINT)")
+    rows(connection, f"INSERT INTO {scratch} VALUES (2.6), ($1)", (2.6,))
+    assert rows(connection, f"SELECT v FROM {scratch}") == [(3,), (3,)]
+
+
+def test_arguments_of_table_functions_are_no_parameters(connection):
+    with pytest.raises(dbapi.ProgrammingError, match="generate_series can not be a parameter"):
+        rows(connection, "SELECT * FROM generate_series(1, ?)", (3,))
 
 
 def test_too_few_and_too_many_parameters(connection):
@@ -190,6 +242,13 @@ def test_executemany_with_mixed_nulls(connection, scratch):
         batch = pyarrow.record_batch({"a": [4, 5], "b": ["p", "q"]})
         cursor.executemany(f"INSERT INTO {scratch} VALUES ($1, $2)", batch)
     assert rows(connection, f"SELECT a, b FROM {scratch} ORDER BY a NULLS LAST") == [(1, None), (3, "y"), (4, "p"), (5, "q"), (None, "x")]
+
+
+def test_executemany_says_how_far_it_came(connection, scratch):
+    rows(connection, f"CREATE TABLE {scratch} (a BIGINT PRIMARY KEY)")
+    with connection.cursor() as cursor, pytest.raises(dbapi.Error, match="the first 2 rows of parameters took effect"):
+        cursor.executemany(f"INSERT INTO {scratch} VALUES ($1)", [(1,), (2,), (1,), (3,)])
+    assert rows(connection, f"SELECT a FROM {scratch} ORDER BY a") == [(1,), (2,)]
 
 
 def test_executemany_with_no_rows_changes_nothing(connection, scratch):

@@ -231,9 +231,8 @@ def test_temporary_tables_are_refused(connection, client, scratch):
 def test_a_message_larger_than_the_server_takes(serve):
     with serve(*settings(flight_sql__max_received_message_bytes="1MiB")) as server, Client(server) as client:
         large = pyarrow.record_batch({"a": ["x" * 1000] * 2000})
-        with pytest.raises(grpc.RpcError) as caught:
+        with refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "flight_sql.max_received_message_bytes"):
             client.put(ingest_command("t"), [large])
-        assert caught.value.code() in (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.OUT_OF_RANGE), caught.value.details()
         with refused(grpc.StatusCode.NOT_FOUND, "'tidemill.public.t'"):
             client.query("SELECT * FROM t")
         # In pieces it is no trouble.

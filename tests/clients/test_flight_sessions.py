@@ -193,6 +193,9 @@ def test_session_options(client):
     options = client.options()
     assert options["time_zone"] == "Europe/Paris"
     assert {"catalog", "schema", "statement_timeout"} <= set(options)
+    # By other names too, since it can be set by them.
+    assert client.set_options(timezone="Asia/Tokyo") == {}
+    assert client.options()["timezone"] == client.options()["time_zone"] == "Asia/Tokyo"
     # Other kinds of values: a number, a truth, and nothing, which resets.
     one = (1).to_bytes(8, "little")
     assert client.set_options(row_limit=b"\x19" + one, read_only=message({2: True}), time_zone=b"") == {}
@@ -339,6 +342,28 @@ def test_handshake_by_header_and_by_payload(guarded):
             assert client.headers["authorization"].startswith("Bearer tms1.")
             client.headers = {"authorization": client.headers["authorization"]}
             assert whoami(client.value) == ("loader" if header and "Bearer" in header else "ann")
+
+
+class ByPayload(pyarrow.flight.ClientAuthHandler):
+    """Logs in as old clients do, and shows what the handshake answered."""
+
+    def authenticate(self, outgoing, incoming):
+        outgoing.write(pyarrow.flight.BasicAuth("ann", "secret").serialize())
+        self.token = incoming.read()
+
+    def get_token(self):
+        return self.token
+
+
+def test_the_token_of_a_handshake_by_payload_is_shown_as_its_client_does(guarded):
+    with pyarrow.flight.FlightClient(uri(guarded)) as client:
+        handler = ByPayload()
+        client.authenticate(handler)
+        assert handler.token.startswith(b"tms1.")
+        ask = command("CommandStatementQuery", {1: "SELECT principal FROM system.sessions"})
+        information = client.get_flight_info(pyarrow.flight.FlightDescriptor.for_command(ask))
+        table = client.do_get(information.endpoints[0].ticket).read_all()
+        assert "ann" in table.column("principal").to_pylist()
 
 
 PAYLOADS = {

@@ -20,6 +20,7 @@ mod ingest;
 mod messages;
 mod metadata;
 mod outcome;
+mod oversize;
 mod poll;
 mod prepared;
 mod put;
@@ -36,17 +37,19 @@ use tidemill_engine::Engine;
 use crate::config::FlightSqlConfig;
 use crate::gate::Gate;
 use door::Door;
+pub use oversize::Told;
 pub use service::FlightSql;
 
 /// The paths of the service's methods.
 pub const PATH: &str = "/arrow.flight.protocol.FlightService/{method}";
 
 /// The service, for a listener that speaks HTTP/2.
-pub fn service(engine: Arc<Engine>, gate: Gate, config: Arc<FlightSqlConfig>) -> FlightServiceServer<FlightSql> {
+pub fn service(engine: Arc<Engine>, gate: Gate, config: Arc<FlightSqlConfig>) -> Told<FlightServiceServer<FlightSql>> {
     let received = usize::try_from(config.max_received_message_bytes.0).unwrap_or(usize::MAX);
     let door = Door::new(engine, gate, config);
-    FlightServiceServer::new(FlightSql::new(door))
+    let service = FlightServiceServer::new(FlightSql::new(door))
         .max_decoding_message_size(received)
         // What is sent is bounded where it is encoded, with an error that says what is too large.
-        .max_encoding_message_size(usize::MAX)
+        .max_encoding_message_size(usize::MAX);
+    Told(service)
 }

@@ -160,6 +160,14 @@ impl Document {
 /// Every unknown key and every bad value of every layer, not only the first.
 pub fn load(sources: &Sources) -> Result<Config, Problems> {
     let (effective, mut problems) = Effective::read(sources);
+    let data_dir = Key::default().child("server").child("data_dir");
+    if effective.get(&data_dir).is_none() {
+        let message =
+            "not set, and neither XDG_DATA_HOME nor HOME is, below which it would be; set it, or use --data-dir";
+        problems.push(Problem::with_key(data_dir, None, message));
+        problems.sort();
+        return Err(problems);
+    }
     let config = effective.decode(sources, &mut problems);
     problems.sort();
     match config {

@@ -12,7 +12,7 @@ pub(crate) fn authorize(principal: &Principal, access: &Access) -> Result<()> {
             "the statement writes, but the request or the session is read-only",
         )
         .about(Subject::ReadOnly)
-        .hint("send it by POST in a session with read_only off"));
+        .hint("run it in a session with read_only off; over HTTP, send it by POST"));
     }
     if access.effect == Effect::Write && !principal.may_write() {
         let message = format!("principal '{}' may only read", principal.name());

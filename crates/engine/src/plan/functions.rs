@@ -10,7 +10,7 @@ use datafusion::optimizer::Analyzer;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionConfig;
 
-use super::{attended, library, semantics};
+use super::{attended, library, parameters, semantics};
 use crate::catalog::{FunctionInfo, FunctionKind};
 use crate::error::Result;
 use crate::run::CpuThreads;
@@ -42,6 +42,7 @@ pub(crate) fn base_state(runtime: Arc<RuntimeEnv>, cpu_threads: usize) -> Result
             Arc::new(semantics::Decimals),
             Arc::new(semantics::Constants),
             Arc::new(semantics::Intervals),
+            Arc::new(parameters::Operands),
         ])
         .with_relation_planners(vec![
             Arc::new(attended::Asking),

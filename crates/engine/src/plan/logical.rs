@@ -20,7 +20,7 @@ use super::describe::described;
 use super::extent;
 use super::functions::function_list;
 use super::library::expand_macros;
-use super::parameters::number_placeholders;
+use super::parameters::{bare_in_rows, number_placeholders, say_spans, type_rows};
 use super::parse::{Parsed, parse};
 use super::semantics::{
     limit_fetched, merge_keys, name_duplicates, open_windows, say_clauses, settled, unnest_laterally, write_digits,
@@ -35,6 +35,7 @@ use crate::catalog::memory::rewrite_dml;
 use crate::catalog::{NamedTables, SessionCatalogs};
 use crate::config::LimitsConfig;
 use crate::error::{Error, ErrorKind, Result, Subject};
+use crate::request::Parameters;
 use crate::session::{Statement, TemporaryView};
 use crate::storage::ReadCalls;
 
@@ -46,13 +47,20 @@ pub(super) struct Names<'a> {
     catalogs: Option<SessionCatalogs>,
     /// Tables of this statement that are not files: what the client sends.
     sent: NamedTables,
+    /// What the client sends for the parameters.
+    values: &'a Parameters,
     /// How many temporary views led here.
     depth: usize,
 }
 
 impl<'a> Names<'a> {
     pub(super) fn new(statement: &'a Statement) -> Self {
-        Self { statement, catalogs: None, sent: NamedTables::new(), depth: 0 }
+        Self { statement, catalogs: None, sent: NamedTables::new(), values: &Parameters::None, depth: 0 }
+    }
+
+    /// With values for the parameters.
+    pub(super) fn with_values(statement: &'a Statement, values: &'a Parameters) -> Self {
+        Self { values, ..Self::new(statement) }
     }
 
     /// With tables that the client sends.
@@ -105,6 +113,7 @@ pub(super) fn logical<'a>(
         let limits = names.limits();
         extent::check_statement(&mut sql, &limits)?;
         number_placeholders(&mut sql)?;
+        say_spans(&mut sql, names.values);
         let mut state = names.planning_state()?;
         let generated = open_files(&mut sql, &state, names.statement).await?;
         reword(&mut sql)?;
@@ -112,6 +121,7 @@ pub(super) fn logical<'a>(
         merge_keys(&mut sql);
         name_duplicates(&mut sql);
         let catalogs = names.catalogs(generated, state.resolve_table_references(&sql)?).await?;
+        let bare = bare_in_rows(&mut sql);
         let inserted = prepare(&mut sql, &catalogs).await?;
         if let Some(declared) = Declared::take(&mut sql)? {
             state.config_mut().set_extension(Arc::new(declared));
@@ -120,7 +130,7 @@ pub(super) fn logical<'a>(
         match state.statement_to_plan(sql).await {
             Ok(plan) => {
                 extent::check_plan(&plan, &limits)?;
-                let plan = rewrite_dml(&state, settled(plan)?, &inserted)?;
+                let plan = rewrite_dml(&state, settled(type_rows(plan, &bare)?)?, &inserted)?;
                 Ok((state, described(plan)))
             }
             Err(error) => Err(with_suggestions(Error::from(error), &state, &catalogs)),

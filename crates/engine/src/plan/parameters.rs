@@ -7,18 +7,33 @@ use datafusion::common::metadata::ScalarAndMetadata;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::{CopyToSource, Statement as SqlStatement};
-use datafusion::sql::sqlparser::ast::{Expr, Value, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::ast::{Expr, TableFactor, Value, VisitMut, VisitorMut};
 
 use crate::error::{Error, Result, Subject};
 use crate::request::Parameters;
 
 mod fit;
+mod operands;
+mod rows;
+
+pub(super) use operands::{Operands, say_spans};
+pub(super) use rows::{bare_in_rows, type_rows};
 
 /// Numbers the `?` of a statement from left to right.
+///
+/// # Errors
+/// When `?` and `$1` are mixed, and for an argument of a table function, which is called when the statement is planned.
 pub(crate) fn number_placeholders(statement: &mut SqlStatement) -> Result<()> {
     let mut numbering = Numbering { next: 1, dollars: false };
-    // The visitor never breaks off.
-    let _ = visit_inner(statement, &mut numbering);
+    // It breaks off at the argument of a table function.
+    if let ControlFlow::Break(function) = visit_inner(statement, &mut numbering) {
+        return Err(Error::invalid(format!(
+            "an argument of the table function {function} can not be a parameter: the columns it answers with are planned \
+             before values are known"
+        ))
+        .about(Subject::Parameter)
+        .hint("write the value itself into the statement"));
+    }
     if numbering.dollars && numbering.next > 1 {
         return Err(Error::invalid("the statement mixes the placeholders ? and $1").about(Subject::Parameter));
     }
@@ -44,12 +59,22 @@ struct Numbering {
 }
 
 impl VisitorMut for Numbering {
-    type Break = ();
+    type Break = String;
 
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if let Expr::Value(value) = expr
-            && let Value::Placeholder(name) = &mut value.value
-        {
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<String> {
+        let (name, arguments) = match factor {
+            TableFactor::Table { name, args: Some(arguments), .. } => (name, &mut arguments.args),
+            TableFactor::Function { lateral: false, name, args: arguments, .. } => (name, arguments),
+            _ => return ControlFlow::Continue(()),
+        };
+        match arguments.visit(&mut AnyPlaceholder) {
+            ControlFlow::Break(()) => ControlFlow::Break(name.to_string()),
+            ControlFlow::Continue(()) => ControlFlow::Continue(()),
+        }
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<String> {
+        if let Some(name) = placeholder(expr) {
             if name == "?" {
                 *name = format!("${}", self.next);
                 self.next += 1;
@@ -61,13 +86,35 @@ impl VisitorMut for Numbering {
     }
 }
 
+/// Breaks off at a placeholder.
+struct AnyPlaceholder;
+
+impl VisitorMut for AnyPlaceholder {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if placeholder(expr).is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+/// The name of the parameter, if the expression is one.
+fn placeholder(expr: &mut Expr) -> Option<&mut String> {
+    match expr {
+        Expr::Value(value) => match &mut value.value {
+            Value::Placeholder(name) => Some(name),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 /// Binds the values; a missing one, and one too many, is an error that names it.
 pub(crate) fn bind(plan: LogicalPlan, parameters: &Parameters) -> Result<LogicalPlan> {
     let wanted = plan.get_parameter_names()?;
     let missing = |name: &str| {
         Error::invalid(format!("no value for parameter {name}"))
             .about(Subject::Parameter)
-            .hint("send values in `params`: a list for $1 and ?, an object for $name")
+            .hint("send a value for each; over HTTP in `params`: a list for $1 and ?, an object for $name")
     };
     let (types, assigned) = (plan.get_parameter_types()?, fit::assigns(&plan));
     let fitted = |name: &str, value: &ScalarValue| {

@@ -154,7 +154,7 @@ impl Planner {
     }
 
     async fn logical(&self, statement: SqlStatement, values: &Parameters) -> Result<Plan> {
-        self.within(&Names::new(&self.statement), statement, values).await
+        self.within(&Names::with_values(&self.statement, values), statement, values).await
     }
 
     /// Plans the statement that takes a client's rows.
@@ -309,7 +309,7 @@ impl Planner {
     }
 
     async fn validate_plan(&self, statement: SqlStatement, values: &Parameters) -> Result<Validation> {
-        let (state, plan) = logical(&Names::new(&self.statement), statement).await?;
+        let (state, plan) = logical(&Names::with_values(&self.statement, values), statement).await?;
         self.validate_logical(state, plan, values).await
     }
 

@@ -98,7 +98,9 @@ fn decode(bytes: &Bytes) -> Result<Plan> {
         let reason = error.strip_backtrace();
         // The path to the place says little, and is as long as the plan is deep.
         let reason = reason.rsplit(": ").next().unwrap_or_default();
-        malformed(reason).hint("send a message of type substrait.Plan, as protobuf")
+        let has_words = reason.contains(char::is_alphabetic);
+        malformed(if has_words { reason } else { "it is no protobuf message" })
+            .hint("send a message of type substrait.Plan, as protobuf")
     })?;
     if !plan.parameter_bindings.is_empty() {
         return Err(unsupported("values of parameters (parameter_bindings)").hint("bind them to the request instead"));

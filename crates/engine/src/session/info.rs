@@ -42,6 +42,8 @@ pub struct SessionInfo {
 pub struct SettingInfo {
     /// Its name.
     pub name: String,
+    /// Other names that it is set by.
+    pub aliases: &'static [&'static str],
     /// Its value in this session.
     pub value: String,
     /// Its value unless set.

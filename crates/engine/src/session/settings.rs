@@ -190,14 +190,15 @@ impl Settings {
 
     /// All settings with their values.
     pub(crate) fn list(&self) -> Vec<SettingInfo> {
-        let own = SETTINGS.iter().map(|setting| (setting.name, setting.kind, setting.doc.to_owned()));
-        let options = engine_option::names().map(|name| (name, engine_option::KIND, engine_option::doc(name)));
+        let own = SETTINGS.iter().map(|setting| (setting.name, setting.kind, setting.doc.to_owned(), setting.aliases));
+        let options = engine_option::names().map(|name| (name, engine_option::KIND, engine_option::doc(name), &[][..]));
         let mut list: Vec<SettingInfo> = own
             .chain(options)
-            .map(|(name, kind, description)| {
+            .map(|(name, kind, description, aliases)| {
                 let default = self.defaults.get(name).cloned().unwrap_or_default();
                 SettingInfo {
                     name: name.to_owned(),
+                    aliases,
                     value: self.changed.get(name).cloned().unwrap_or_else(|| default.clone()),
                     default,
                     kind: kind.to_owned(),

@@ -46,9 +46,12 @@ impl Caller {
     pub(crate) async fn of<T>(door: &Door, request: &Request<T>) -> Result<Self> {
         let headers = request.metadata().as_ref();
         let origin = origin(request);
-        if let Ok(Credentials::Bearer(token)) = credentials(headers)
-            && let Some(token) = door.key.session(token.expose())
-        {
+        let shown = match credentials(headers) {
+            Ok(Credentials::Bearer(token)) => Some(token.expose().to_owned()),
+            Ok(Credentials::Absent) => token_of_handshake(request.metadata()),
+            _ => None,
+        };
+        if let Some(token) = shown.and_then(|shown| door.key.session(&shown)) {
             let token = token?;
             let principal = token.principal();
             let session = door.engine.sessions().get(&principal, &token.session).map_err(ended)?;
@@ -71,6 +74,11 @@ impl Caller {
     pub(crate) fn new<T>(door: &Door, principal: Principal, request: &Request<T>) -> Self {
         let session = door.engine.ephemeral_session(principal.clone());
         Self { principal, session, named: false, issued: None, origin: origin(request) }
+    }
+
+    /// The token of a session that this call opened or entered.
+    pub(crate) fn token(&self) -> Option<&str> {
+        self.issued.as_deref()
     }
 
     /// Its session.
@@ -169,6 +177,12 @@ fn ended(error: Error) -> Failure {
             .about(Subject::Session)
             .hint("connect again"),
     )
+}
+
+/// What clients show that logged in by the payload of the handshake.
+fn token_of_handshake(metadata: &MetadataMap) -> Option<String> {
+    let token = metadata.get_bin("auth-token-bin")?.to_bytes().ok()?;
+    String::from_utf8(token.to_vec()).ok()
 }
 
 fn cookie(metadata: &MetadataMap) -> Option<String> {

@@ -12,6 +12,8 @@ use tidemill_engine::{Error, ErrorKind};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use super::oversize;
+
 /// Who speaks in `google.rpc.ErrorInfo`.
 const DOMAIN: &str = "tidemill";
 /// What is told of a bug: its message may hold anything, so that it is for the log alone.
@@ -90,17 +92,17 @@ impl From<prost::DecodeError> for Failure {
     }
 }
 
-/// A stream of the client that broke keeps its status.
+/// A stream of the client that broke keeps its status, but for a message that is too large.
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
-        Self(Box::new(status))
+        oversize::told(&status).unwrap_or_else(|| Self(Box::new(status)))
     }
 }
 
 impl From<FlightError> for Failure {
     fn from(error: FlightError) -> Self {
         match error {
-            FlightError::Tonic(status) => Self(status),
+            FlightError::Tonic(status) => Self::from(*status),
             FlightError::Arrow(error) => Self::from(error),
             other @ (FlightError::NotYetImplemented(_)
             | FlightError::ProtocolError(_)

@@ -19,7 +19,8 @@ use super::statements::{Batches, Statement};
 pub(crate) async fn answer(door: &Door, request: Request<Ticket>) -> Result<Response<Messages>> {
     let caller = Caller::of(door, &request).await?;
     let ticket = request.into_inner().ticket;
-    let any = Any::decode(ticket).map_err(|_| Failure::malformed("the ticket is not one of this server's"))?;
+    let any = Any::decode(ticket).ok().filter(|any| !any.type_url.is_empty());
+    let any = any.ok_or_else(|| Failure::malformed("the ticket is not one of this server's"))?;
     let messages = match Command::try_from(any)? {
         Command::TicketStatementQuery(ticket) => of_statement(door, &caller, &ticket).await?,
         command => {

@@ -1,9 +1,11 @@
 //! `Handshake`: credentials in, a bearer token of a new session out.
 //!
-//! Drivers show credentials in the header `authorization` (Basic or Bearer); old ones send a `BasicAuth` message in the
-//! payload. Where no credentials are asked for, none are needed here either.
+//! Drivers show credentials in the header `authorization` (Basic or Bearer), and find the token in the header of the answer;
+//! old ones send a `BasicAuth` message in the payload, find the token in the answer's, and show it as `auth-token-bin`. Where
+//! no credentials are asked for, none are needed here either.
 
 use arrow_flight::{BasicAuth, HandshakeRequest, HandshakeResponse};
+use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use prost::Message;
@@ -32,7 +34,8 @@ pub(crate) async fn answer(
     };
     let mut caller = Caller::new(door, principal, &request);
     caller.keep_session(door)?;
-    let response = HandshakeResponse::default();
+    let payload = if in_header { Bytes::new() } else { Bytes::from(caller.token().unwrap_or_default().to_owned()) };
+    let response = HandshakeResponse { protocol_version: 0, payload };
     Ok(caller.respond(stream::iter([Ok(response)]).boxed()))
 }
 

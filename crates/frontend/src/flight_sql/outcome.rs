@@ -77,10 +77,7 @@ impl Once {
 async fn work(statement: &Arc<Statement>, gone: &CancellationToken) -> Result<Outcome> {
     let (mut batches, mut changed) = (Vec::new(), None);
     for number in 0..statement.work.runs() {
-        // What has not begun to run can be dropped; what has is asked to end, and says how it did.
-        let started = gone.run_until_cancelled(statement.start(number)).await;
-        let Some(stream) = started else { return Err(Failure::from(left())) };
-        let answer = to_the_end(stream?, gone).await?;
+        let answer = run(statement, number, gone).await.map_err(|error| after(error, number))?;
         changed = match (changed, answer.changed) {
             (Some(before), Some(now)) => Some(before + now),
             (before, now) => before.or(now),
@@ -90,8 +87,27 @@ async fn work(statement: &Arc<Statement>, gone: &CancellationToken) -> Result<Ou
     Ok(Outcome { batches: batches.into(), changed })
 }
 
+async fn run(statement: &Arc<Statement>, number: usize, gone: &CancellationToken) -> Result<Outcome, Error> {
+    // What has not begun to run can be dropped; what has is asked to end, and says how it did.
+    let started = gone.run_until_cancelled(statement.start(number)).await;
+    to_the_end(started.ok_or_else(left)??, gone).await
+}
+
+/// The error, with how many of the rows of parameters took effect: each is a statement of its own.
+fn after(error: Error, number: usize) -> Error {
+    if number == 0 {
+        return error;
+    }
+    let kept = match number {
+        1 => "the first row of parameters took effect".to_owned(),
+        several => format!("the first {several} rows of parameters took effect"),
+    };
+    let hint = error.hint_text().map_or_else(|| kept.clone(), |hint| format!("{hint}; {kept}"));
+    error.hint(hint)
+}
+
 /// Reads a stream to its end, whether the client stays or not.
-async fn to_the_end(stream: QueryStream, gone: &CancellationToken) -> Result<Outcome> {
+async fn to_the_end(stream: QueryStream, gone: &CancellationToken) -> Result<Outcome, Error> {
     let (kind, handle) = (stream.kind(), Arc::clone(stream.handle()));
     let reading = stream.try_collect::<Vec<RecordBatch>>();
     tokio::pin!(reading);

@@ -51,14 +51,16 @@ fn set_one(session: &Session, name: &str, value: SessionOptionValue) -> Result<(
     })
 }
 
-/// All options of the session.
+/// All options of the session, by each of the names that they can be set by.
 pub(crate) fn get(caller: &Caller) -> GetSessionOptionsResult {
-    let settings = caller.session().setting_list().into_iter();
-    let session_options = settings.map(|setting| {
-        let value = OptionValue::String(setting.value);
-        (setting.name, SessionOptionValue { option_value: Some(value) })
-    });
-    GetSessionOptionsResult { session_options: session_options.collect() }
+    let mut session_options = HashMap::new();
+    for setting in caller.session().setting_list() {
+        let value = SessionOptionValue { option_value: Some(OptionValue::String(setting.value)) };
+        let aliases = setting.aliases.iter().map(|alias| ((*alias).to_owned(), value.clone()));
+        session_options.extend(aliases);
+        session_options.insert(setting.name, value);
+    }
+    GetSessionOptionsResult { session_options }
 }
 
 /// Closes the session and cancels its queries. A session that ends with the call anyway is closed.

@@ -44,6 +44,15 @@ fn the_defaults_hold() {
 }
 
 #[test]
+fn without_a_home_the_folder_for_data_is_asked_for() {
+    let wrong = load(&Sources::default()).unwrap_err().0;
+    let told: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("server.data_dir: not set") && told[0].contains("--data-dir"), "{told:?}");
+    assert!(load(&Sources::default().flag("--data-dir", "server.data_dir", "/data")).is_ok());
+}
+
+#[test]
 fn later_layers_win_and_are_named() {
     let (_folder, sources) = with_file(
         "[admission]\nmax_running = 2\nmax_queued = 3\n\n[sessions]\nmax = 4\n",

@@ -56,7 +56,7 @@ impl Planner {
     }
 
     async fn describe_plan(&self, statement: SqlStatement, values: &Parameters) -> Result<Description> {
-        let names = Names::new(&self.statement);
+        let names = Names::with_values(&self.statement, values);
         let (state, plan) = logical(&names, statement).await?;
         self.describe_logical(&state, plan, values).await
     }

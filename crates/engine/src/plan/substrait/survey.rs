@@ -90,7 +90,7 @@ impl<'a> Survey<'a> {
     fn input(&mut self, input: &mut Option<Box<Rel>>, of: &str) -> Result<()> {
         match input {
             Some(input) => self.relation(input),
-            None => Err(malformed(format!("a {of} has no input"))),
+            None => Err(malformed(format!("one {of} has no input"))),
         }
     }
 

@@ -106,8 +106,12 @@ async fn rows(door: &Door, caller: &Caller, command: &CommandGetTables) -> Resul
             }
         }
     }
-    // Drivers that ask for one table read the first row.
-    rows.sort_by_cached_key(|row| !Pattern::is(pattern.as_ref(), &row.name));
+    // Drivers that ask for one table read the first row: it is the one that the name stands for in a statement.
+    let session = caller.session().info();
+    rows.sort_by_cached_key(|row| {
+        let elsewhere = (row.catalog != session.catalog, row.schema != session.schema);
+        (!Pattern::is(pattern.as_ref(), &row.name), elsewhere)
+    });
     Ok(rows)
 }
 
