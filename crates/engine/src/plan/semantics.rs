@@ -23,6 +23,7 @@ mod null_members;
 mod order_all;
 mod partitions;
 mod patterns;
+mod positions;
 mod rounded;
 mod sampling;
 mod scaled;

@@ -15,7 +15,7 @@ use crate::{config, demo, telemetry};
 
 /// Run the server.
 ///
-/// Prints `listening door=http address=HOST:PORT` when it accepts connections, and a second line `door=metrics` if
+/// Prints `listening door=http address=HOST:PORT` when it accepts connections, then `door=flight_sql`, and `door=metrics` if
 /// metrics.listen is set, and `door=scheduler` with --cluster. SIGTERM and Ctrl-C stop it: it refuses new
 /// queries, waits for running ones up to server.drain_timeout, cancels the rest and exits with 0; a second Ctrl-C does not
 /// wait. SIGHUP reads the TLS files again.

@@ -10,6 +10,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::order_all;
+use super::positions;
 use super::sampling;
 use crate::error::{Error, Place, Result};
 use crate::plan::parameters::visit_inner;
@@ -46,7 +47,9 @@ impl VisitorMut for Clauses {
                 false => refused("FETCH ... PERCENT", "use QUALIFY percent_rank() OVER (ORDER BY ...) < share"),
             };
         }
-        settle(order_all::positioned(query))
+        let positioned = order_all::positioned(query);
+        positions::expanded(query);
+        settle(positioned)
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {

@@ -17,7 +17,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Limited};
 use tidemill_engine::error::{Error, ErrorKind};
 use tidemill_engine::units::{ByteSize, Span};
 use tokio::time::{Instant, Sleep, sleep, timeout};
@@ -91,11 +91,13 @@ pub(super) async fn limit_body(State(limits): State<BodyLimits>, request: Reques
 }
 
 /// Reads a body away, for a moment.
-async fn discard(mut body: Body) {
+async fn discard(mut body: impl HttpBody + Unpin) {
     // Time may run out: then the client has been told to stop by all the means there are.
     let _ = timeout(DISCARD_TIME, async { while let Some(Ok(_)) = body.frame().await {} }).await;
 }
 
+/// A route that answers without reading it leaves the rest to be read away: clients of HTTP/2 that are told to stop in the
+/// middle of their request lose the answer.
 struct Bounded {
     body: Body,
     bytes_left: u64,
@@ -110,6 +112,19 @@ impl Bounded {
         self.outcome.store(outcome, Ordering::Relaxed);
         self.body = Body::empty();
         Poll::Ready(Some(Err(axum::Error::new(std::io::Error::other(message)))))
+    }
+}
+
+impl Drop for Bounded {
+    fn drop(&mut self) {
+        let body = std::mem::replace(&mut self.body, Body::empty());
+        if body.is_end_stream() {
+            return;
+        }
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let rest = usize::try_from(self.bytes_left).unwrap_or(usize::MAX);
+            runtime.spawn(discard(Limited::new(body, rest)));
+        }
     }
 }
 

@@ -60,6 +60,19 @@ async fn a_body_that_does_not_arrive_is_given_up() {
 }
 
 #[tokio::test]
+async fn what_a_route_leaves_unread_is_read_away() {
+    let (told, read) = tokio::sync::oneshot::channel();
+    let rest = futures::stream::once(async move {
+        let _ = told.send(());
+        Ok::<_, Error>("rest")
+    });
+    let body = Body::from_stream(futures::stream::iter([Ok("start")]).chain(rest));
+    let response = ask(&http_config(), "PUT", &[], body).await;
+    assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
+    read.await.unwrap();
+}
+
+#[tokio::test]
 async fn pages_of_other_sites_cannot_post() {
     let config = HttpConfig { cors_allowed_origins: vec!["https://app.example.com".into()], ..http_config() };
     for (headers, allowed) in [
