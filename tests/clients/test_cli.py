@@ -61,6 +61,14 @@ def test_script_from_file_and_standard_input(tmp_path):
     assert from_file.stdout == from_pipe.stdout == b"x\n7\n"
 
 
+def test_commands_add_up(tmp_path):
+    ended = sql(tmp_path, "-c", "SELECT 1 AS a", "-c", "SELECT 2 AS a; SELECT 3 AS a", "--format", "csv")
+    assert ended.stdout == b"a\n1\n\na\n2\n\na\n3\n", ended.stderr
+    # The first that fails is the last.
+    ended = sql(tmp_path, "-c", "SELECT 1 / 0", "-c", "SELECT 2 AS a", "--format", "csv")
+    assert (ended.returncode, ended.stdout) == (1, b""), ended.stderr
+
+
 def test_files_of_the_machine_are_tables(tmp_path):
     (tmp_path / "in.csv").write_text("k,v\na,1\nb,2\n")
     ended = sql(tmp_path, "-c", f"SELECT sum(v) AS s FROM '{tmp_path}/in.csv'", "--format", "csv")

@@ -43,9 +43,9 @@ const PASSWORD_VARIABLE: &str = "TIDEMILL_PASSWORD";
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub struct SqlArguments {
-    /// Statements to run, separated by semicolons, up to the first that fails.
+    /// Statements to run, separated by semicolons, up to the first that fails; -c again adds to them.
     #[arg(short = 'c', long, value_name = "SQL", conflicts_with = "file")]
-    command: Option<String>,
+    command: Vec<String>,
 
     /// A script to run; `-` is standard input.
     #[arg(short, long, value_name = "FILE")]
@@ -83,7 +83,8 @@ pub struct SqlArguments {
 
 /// What to run.
 enum Input {
-    Script(String),
+    /// Each begins with a statement of its own.
+    Scripts(Vec<String>),
     Prompt,
 }
 
@@ -147,9 +148,11 @@ async fn connect(url: &str, arguments: &SqlArguments) -> Result<Arc<dyn Client>,
 async fn run_input(input: Input, client: &Arc<dyn Client>, output: Output, format: Format) -> Result<Runner, Failure> {
     let style = Style { format, expanded: false };
     match input {
-        Input::Script(text) => {
+        Input::Scripts(texts) => {
             let mut runner = Runner::new(Arc::clone(client), output, style);
-            runner.script(&text).await?;
+            for text in texts {
+                runner.script(&text).await?;
+            }
             Ok(runner)
         }
         Input::Prompt => {
@@ -178,14 +181,14 @@ fn read_input(arguments: &SqlArguments) -> Result<Input, Failure> {
         let mut text = String::new();
         let read = io::stdin().read_to_string(&mut text);
         read.map_err(|error| Failure::Usage(format!("cannot read a script from standard input: {error}")))?;
-        Ok(Input::Script(text))
+        Ok(Input::Scripts(vec![text]))
     };
-    match (&arguments.command, arguments.file.as_deref()) {
-        (Some(text), _) => Ok(Input::Script(text.clone())),
-        (None, Some(path)) if path == Path::new("-") => stdin(),
-        (None, Some(path)) => read_script(path).map(Input::Script),
-        (None, None) if io::stdin().is_terminal() => Ok(Input::Prompt),
-        (None, None) => stdin(),
+    match (arguments.command.as_slice(), arguments.file.as_deref()) {
+        ([], Some(path)) if path == Path::new("-") => stdin(),
+        ([], Some(path)) => read_script(path).map(|text| Input::Scripts(vec![text])),
+        ([], None) if io::stdin().is_terminal() => Ok(Input::Prompt),
+        ([], None) => stdin(),
+        (texts, _) => Ok(Input::Scripts(texts.to_vec())),
     }
 }
 

@@ -24,10 +24,28 @@ fn told(base: &Url, cause: &str) -> Option<String> {
     if tls && cause.contains("InvalidContentType") {
         return Some(format!("it answers without TLS; try {}", with_scheme(base, without_tls(base))));
     }
-    // What a TLS server sends to who does not speak it, read as HTTP/1.1 and as HTTP/2.
-    let no_http = cause.contains("invalid HTTP version") || cause.contains("frame with invalid size");
-    (!tls && no_http)
-        .then(|| format!("it does not answer as HTTP; if it speaks TLS, try {}", with_scheme(base, with_tls(base))))
+    let answers = if tls { None } else { strange(cause) };
+    answers.map(|answers| format!("{answers}; if it speaks TLS, try {}", with_scheme(base, with_tls(base))))
+}
+
+/// What a TLS server does to who does not speak it, in the words of HTTP/1.1 and of HTTP/2. It sends an alert and closes the
+/// connection, and which of the two is seen first is a matter of chance.
+fn strange(cause: &str) -> Option<&'static str> {
+    const NO_HTTP: [&str; 2] = ["invalid http version", "frame with invalid size"];
+    const CLOSED: [&str; 6] = [
+        "connection closed",
+        "connection reset",
+        "broken pipe",
+        "not connected",
+        "unexpected end of file",
+        "not a result of an error",
+    ];
+    let cause = cause.to_lowercase();
+    let says = |words: &[&str]| words.iter().any(|words| cause.contains(words));
+    if says(&NO_HTTP) {
+        return Some("it does not answer as HTTP");
+    }
+    says(&CLOSED).then_some("it closes the connection")
 }
 
 /// Why a certificate is refused.
@@ -80,6 +98,22 @@ mod tests {
     fn an_expired_certificate_is_told() {
         let told = reached("https://h:1/", "invalid peer certificate: certificate expired: verification time 2 (UNIX)");
         assert!(told.starts_with("cannot reach https://h:1/: its certificate is not valid today: "), "{told}");
+    }
+
+    /// The alert of a TLS server may be read before its end of the connection, or not at all.
+    #[test]
+    fn a_connection_that_closes_may_be_one_of_tls() {
+        for cause in [
+            "frame with invalid size",
+            "connection closed",
+            "stream closed because of a broken pipe",
+            "Broken pipe (os error 32)",
+            "Connection reset by peer (os error 104)",
+        ] {
+            let told = reached("grpc://h:1", cause);
+            assert!(told.ends_with("; if it speaks TLS, try grpc+tls://h:1"), "{told}");
+        }
+        assert_eq!(reached("grpc+tls://h:1", "connection closed"), "cannot reach grpc+tls://h:1: connection closed");
     }
 
     #[test]
