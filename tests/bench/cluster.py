@@ -9,6 +9,7 @@ import contextlib
 import io
 import json
 import pathlib
+import re
 import shutil
 import statistics
 import sys
@@ -147,7 +148,7 @@ def overhead(options: argparse.Namespace) -> None:
             answers = [timed(runner, sql) for _ in range(options.repeats + 1)][1:]
             assert all(rows == [(PARTITIONS * (PARTITIONS - 1) // 2,)] for rows, _ in answers), answers
             times.append(statistics.median(taken for _, taken in answers))
-        partitions = partitions_of_last_query(runners[0])
+        partitions = partitions_of(runners[0], sql)
     by_cluster, alone = times
     beside = (by_cluster - alone) / partitions
     print(f"{partitions} partitions by cluster {by_cluster:.2f} s, alone {alone:.2f} s: {beside * 1e3:.2f} ms for each")
@@ -159,13 +160,12 @@ def timed(runner: Through, sql: str) -> tuple[list[tuple], float]:
     return rows, time.perf_counter() - began
 
 
-def partitions_of_last_query(runner: Through) -> int:
-    """How many partitions the stages of the cluster's last query had; not fewer than files."""
-    sql = """SELECT sum(partitions) FROM system.stages WHERE query_id =
-             (SELECT max(id) FROM system.queries WHERE runner = 'cluster')"""
-    [(partitions,)] = Through(runner.server, "local").rows(sql)
+def partitions_of(runner: Through, sql: str) -> int:
+    """How many partitions the stages of a query have; not fewer than files."""
+    plan = "\n".join(row[-1] for row in runner.rows(f"EXPLAIN {sql}"))
+    partitions = sum(int(found) for found in re.findall(r"^Stage \d+: (\d+) partitions", plan, re.MULTILINE))
     assert partitions > PARTITIONS, f"{partitions} partitions are fewer than the {PARTITIONS} files"
-    return int(partitions)
+    return partitions
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ def planned(request, tmp_path_factory, tpch, config):
     own = tmp_path_factory.mktemp("parity")
     tables = own / "tpch.toml"
     tables.write_text(config.read_text().replace('catalog = "lake"', 'catalog = "tpch"') + f'\n[catalogs.tpch.schemas.public]\nlocation = "{tpch}"\n')
-    with contextlib.closing(Cluster(own, tables, "--set", f"cluster.partitions_per_slot={partitions}")) as made:
+    with contextlib.closing(Cluster(own, tables, "--set", f"cluster.partitions_per_slot={partitions}", "--set", "cluster.runtime_filter_rows=1000")) as made:
         for _ in range(workers):
             made.start_worker()
         yield made
@@ -46,6 +46,19 @@ def test_every_worker_has_a_share(planned):
     query = planned.ask("SELECT l_partkey, sum(l_quantity) AS q FROM lineitem GROUP BY l_partkey ORDER BY q DESC, l_partkey LIMIT 20")
     assert query.outcome(240).answered
     assert {task["worker"] for task in query.tasks()} == {worker.id for worker in planned.workers}
+
+
+def test_rows_without_a_partner_are_dropped_before_they_are_exchanged(planned, judge):
+    if len(planned.workers) == 1:
+        pytest.skip("one worker exchanges nothing")
+    sql = "SELECT sum(l_extendedprice) FROM orders JOIN lineitem ON o_orderkey = l_orderkey WHERE o_orderkey IN " \
+          "(SELECT l_orderkey FROM lineitem GROUP BY l_orderkey HAVING sum(l_quantity) > 300)"
+    query = planned.ask(sql, arrow=True)
+    oracle.assert_same(query.outcome(240).rows, judge.execute(sql).fetchall())
+    filtered = [stage for stage in query.stages() if "KeyFilterExec" in stage["plan"]]
+    assert filtered, [stage["plan"] for stage in query.stages()]
+    [(items,)] = judge.execute("SELECT count(*) FROM lineitem").fetchall()
+    assert 0 < sum(int(stage["rows"]) for stage in filtered) < items / 100
 
 
 def test_order_is_kept_across_partitions(planned):

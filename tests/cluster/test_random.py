@@ -30,13 +30,13 @@ def folder(tmp_path_factory):
     return folder
 
 
-# By 0 bytes no side of a join is small enough to be collected, so that both are exchanged.
+# By 0 bytes no side of a join is small enough to be collected, so that both are exchanged, and one may filter the other.
 @pytest.fixture(scope="module", params=["32MiB", "0"], ids=lambda limit: f"broadcast-{limit}")
 def made(request, tmp_path_factory, folder, config):
     own = tmp_path_factory.mktemp("random")
     tables = own / "random.toml"
     tables.write_text(config.read_text().replace('catalog = "lake"', 'catalog = "random"') + f'\n[catalogs.random.schemas.public]\nlocation = "{folder}"\n')
-    with contextlib.closing(Cluster(own, tables, "--set", f"cluster.broadcast_limit={request.param}")) as made:
+    with contextlib.closing(Cluster(own, tables, "--set", f"cluster.broadcast_limit={request.param}", "--set", "cluster.runtime_filter_rows=1")) as made:
         for _ in range(2):
             made.start_worker()
         yield made

@@ -12,6 +12,7 @@ use datafusion::physical_expr_common::physical_expr::proto_encode::PhysicalExprE
 use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
 use datafusion_proto::physical_plan::{PhysicalExtensionCodec, PhysicalProtoConverterExtension};
 
+use crate::keys::{Bloom, Key, KeyCollectExec, KeyFilterExec};
 use crate::plan::FixedExec;
 
 /// The codec that coordinator and workers share.
@@ -28,6 +29,38 @@ const ENGINE: u8 = 1;
 const BALLISTA: u8 = 2;
 /// Only the scheduler has to do with it: its input stands for it.
 const FIXED: u8 = 3;
+/// Runtime filters: those that collect keys, and those that filter by them.
+const COLLECT: u8 = 4;
+const FILTER: u8 = 5;
+
+fn push_key(bytes: &mut Vec<u8>, key: Key) -> Result<()> {
+    let column = u32::try_from(key.column).map_err(|_| exec_datafusion_err!("{} columns are too many", key.column))?;
+    bytes.extend_from_slice(&key.filter.to_le_bytes());
+    bytes.extend_from_slice(&column.to_le_bytes());
+    Ok(())
+}
+
+fn key_operator(kind: u8, bytes: &[u8], inputs: &[Arc<dyn ExecutionPlan>]) -> Result<Arc<dyn ExecutionPlan>> {
+    let malformed = || exec_datafusion_err!("a runtime filter that can not be read");
+    let [input] = inputs else { return Err(malformed()) };
+    let (filter, bytes) = bytes.split_first_chunk().ok_or_else(malformed)?;
+    let (column, bytes) = bytes.split_first_chunk().ok_or_else(malformed)?;
+    let key = Key { filter: u32::from_le_bytes(*filter), column: u32::from_le_bytes(*column) as usize };
+    if key.column >= input.schema().fields().len() {
+        return Err(malformed());
+    }
+    let input = Arc::clone(input);
+    if kind == COLLECT {
+        return Ok(Arc::new(KeyCollectExec::new(input, key)));
+    }
+    let ([whole], keys) = bytes.split_first_chunk().ok_or_else(malformed)?;
+    let filter = KeyFilterExec::new(input, key, *whole == 1);
+    if keys.is_empty() {
+        return Ok(Arc::new(filter));
+    }
+    let keys = Bloom::from_bytes(keys).ok_or_else(malformed)?;
+    Ok(Arc::new(filter.with_keys(&Arc::new(keys))))
+}
 
 /// Operators are of one of two kinds. Functions and expressions are the engine's: Ballista has none of its own.
 #[derive(Debug)]
@@ -49,6 +82,7 @@ impl PhysicalExtensionCodec for Codec {
                 [input] => Ok(Arc::clone(input)),
                 _ => exec_err!("{} inputs where there is one", inputs.len()),
             },
+            Some((kind @ (&COLLECT | &FILTER), bytes)) => key_operator(*kind, bytes, inputs),
             Some((&ENGINE, bytes)) => self.engine.try_decode(bytes, inputs, context, converter),
             Some((&BALLISTA, bytes)) => self.ballista.try_decode(bytes, inputs, context, converter),
             _ => exec_err!("an operator that this version does not know"),
@@ -63,6 +97,18 @@ impl PhysicalExtensionCodec for Codec {
     ) -> Result<()> {
         if node.is::<FixedExec>() {
             bytes.push(FIXED);
+            return Ok(());
+        }
+        if let Some(collect) = node.downcast_ref::<KeyCollectExec>() {
+            bytes.push(COLLECT);
+            push_key(bytes, collect.key())?;
+            return Ok(());
+        }
+        if let Some(filter) = node.downcast_ref::<KeyFilterExec>() {
+            bytes.push(FILTER);
+            push_key(bytes, filter.key())?;
+            bytes.push(u8::from(filter.is_whole()));
+            bytes.extend(filter.keys().map(|keys| keys.to_bytes()).unwrap_or_default());
             return Ok(());
         }
         for (kind, codec) in [(BALLISTA, &self.ballista), (ENGINE, &self.engine)] {

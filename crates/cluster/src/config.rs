@@ -19,6 +19,9 @@ pub struct CoordinatorConfig {
     pub broadcast_limit: ByteSize,
     /// Partitions of each stage for each slot.
     pub partitions_per_slot: usize,
+    /// Tables of at least so many rows are filtered by the keys of what they are joined with, before rows are exchanged; 0
+    /// filters none.
+    pub runtime_filter_rows: u64,
     /// Partitions of one result that are fetched at the same time.
     pub fetches: usize,
     /// A plan that takes more bytes on the wire stays in this process.

@@ -13,6 +13,7 @@ use ballista_scheduler::state::execution_graph::TaskDescription;
 use parking_lot::Mutex;
 use tidemill_engine::query::Tasks;
 
+use crate::keys::{FilterId, Known};
 use crate::watch::Record;
 
 /// Why a job failed, as far as it is known from elsewhere than the job's own error.
@@ -100,6 +101,16 @@ impl Job {
     /// For how long nothing moved.
     pub(crate) fn idle(&self) -> Duration {
         self.state.lock().moved.elapsed()
+    }
+
+    /// Nobody collects the keys of a runtime filter any more.
+    pub(crate) fn no_keys(&self, id: FilterId) {
+        self.state.lock().record.no_keys(id);
+    }
+
+    /// The keys of a runtime filter, when all are known.
+    pub(crate) fn keys(&self, id: FilterId) -> Option<Known> {
+        self.state.lock().record.keys(id)
     }
 
     /// Slots that its tasks occupy.

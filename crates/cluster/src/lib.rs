@@ -10,6 +10,7 @@ mod coordinator;
 mod fetch;
 mod jobs;
 pub mod join;
+mod keys;
 mod members;
 mod plan;
 mod runner;

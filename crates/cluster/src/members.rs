@@ -1,5 +1,6 @@
 //! The workers: who has joined, how each is, and who may get tasks.
 
+mod binding;
 mod slots;
 #[cfg(test)]
 mod tests;

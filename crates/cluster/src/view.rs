@@ -86,6 +86,13 @@ fn write_operator<'a>(
     }
 }
 
+/// What the partitions of a task measured at an operator, as one value of each name.
+pub(crate) fn sum_metrics(set: &OperatorMetricsSet) -> OperatorMetricsSet {
+    let mut sums = OperatorMetricsSet::default();
+    add_metrics(&mut sums, set);
+    sums
+}
+
 /// Adds what one task measured at an operator to what others did, so that there is one value of each name.
 pub(crate) fn add_metrics(all: &mut OperatorMetricsSet, new: &OperatorMetricsSet) {
     for metric in new.metrics.iter().filter_map(|metric| metric.metric.as_ref()) {

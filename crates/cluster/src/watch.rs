@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use tidemill_engine::query::{StageInfo, TaskInfo, TaskState, Tasks};
 
+use crate::keys::{self, FilterId, Gathered, Known};
 use crate::view;
 
 #[cfg(test)]
@@ -22,6 +23,7 @@ pub(crate) struct Record {
     /// The number of the attempt, as the query counts.
     attempt: u32,
     stages: BTreeMap<usize, Stage>,
+    keys: Gathered,
 }
 
 #[derive(Debug)]
@@ -37,6 +39,8 @@ struct Stage {
     /// Operators that report metrics; all tasks must report as many.
     operators: Option<usize>,
     metrics: Vec<OperatorMetricsSet>,
+    /// Runtime filters whose keys it collects.
+    collects: Vec<FilterId>,
 }
 
 #[derive(Debug)]
@@ -50,7 +54,7 @@ struct Task {
 impl Record {
     pub(crate) fn new(tasks: Tasks) -> Self {
         let attempt = tasks.attempt();
-        Self { tasks, attempt, stages: BTreeMap::new() }
+        Self { tasks, attempt, stages: BTreeMap::new(), keys: Gathered::default() }
     }
 
     /// A worker gets a task.
@@ -77,8 +81,8 @@ impl Record {
         });
     }
 
-    /// A task ended. Metrics of another number of operators than the stage's other tasks reported are left out: the scheduler
-    /// would refuse them together with the news that the task has ended, and wait for it without end.
+    /// A task ended. Its keys and its metrics stay here: with each task the scheduler would go through those of all tasks before it, and one
+    /// that reports another number of operators would be refused together with the news that it has ended.
     pub(crate) fn ended(&mut self, worker: &str, status: &mut TaskStatus) {
         let id = status.stage_id as usize;
         let Some(stage) = self.stages.get_mut(&id) else { return };
@@ -92,8 +96,9 @@ impl Record {
             ended_at: at_millis(status.end_exec_time),
             ..TaskInfo::default()
         };
-        match &status.status {
+        match &mut status.status {
             Some(task_status::Status::Successful(done)) => {
+                done.task_column_stats.drain(..).for_each(|keys| self.keys.add(&keys));
                 info.state = TaskState::Finished;
                 info.rows = done.partitions.iter().map(|partition| partition.num_rows).sum();
                 info.bytes = done.partitions.iter().map(|partition| partition.num_bytes).sum();
@@ -114,6 +119,9 @@ impl Record {
             }
         }
         stage.take_metrics(status);
+        if stage.state() == TaskState::Finished {
+            stage.collects.iter().for_each(|id| self.keys.complete(*id));
+        }
         self.tasks.task(info);
         self.tell_stage(id);
     }
@@ -129,6 +137,16 @@ impl Record {
             plan: std::mem::take(&mut stage.text),
             ..StageInfo::default()
         });
+    }
+
+    /// Nobody collects the keys of a runtime filter any more.
+    pub(crate) fn no_keys(&mut self, id: FilterId) {
+        self.keys.complete(id);
+    }
+
+    /// The keys of a runtime filter, when all are known.
+    pub(crate) fn keys(&self, id: FilterId) -> Option<Known> {
+        self.keys.known(id)
     }
 
     /// Slots that its tasks occupy.
@@ -170,6 +188,7 @@ impl Stage {
             scans: view::scans(plan.as_ref()),
             operators: None,
             metrics: Vec::new(),
+            collects: keys::collects(plan.as_ref()),
         }
     }
 
@@ -206,17 +225,22 @@ impl Stage {
         metrics.map(|metric| if let Metric::OutputRows(rows) = metric { *rows } else { 0 }).sum()
     }
 
+    /// Those of another number of operators than the other tasks reported are left out.
     fn take_metrics(&mut self, status: &mut TaskStatus) {
-        if status.metrics.is_empty() {
+        let measured = std::mem::take(&mut status.metrics);
+        if measured.is_empty() {
             return;
         }
-        let operators = *self.operators.get_or_insert(status.metrics.len());
-        if operators != status.metrics.len() {
-            status.metrics.clear();
+        let operators = *self.operators.get_or_insert_with(|| {
+            // The scheduler warns of stages without any.
+            status.metrics = vec![OperatorMetricsSet::default(); measured.len()];
+            measured.len()
+        });
+        if operators != measured.len() {
             return;
         }
         self.metrics.resize_with(operators, OperatorMetricsSet::default);
-        for (all, new) in self.metrics.iter_mut().zip(&status.metrics) {
+        for (all, new) in self.metrics.iter_mut().zip(&measured) {
             view::add_metrics(all, new);
         }
     }

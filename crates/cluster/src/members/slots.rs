@@ -12,11 +12,12 @@ use ballista_core::JobId;
 use ballista_core::error::Result;
 use ballista_core::serde::protobuf::ExecutorHeartbeat;
 use ballista_core::serde::scheduler::{ExecutorData, ExecutorMetadata};
-use ballista_scheduler::cluster::{BoundTask, ClusterState, ClusterStateEventStream, ExecutorSlot};
+use ballista_scheduler::cluster::{BoundTask, ClusterState, ClusterStateEventStream, DistributionPolicy, ExecutorSlot};
 use ballista_scheduler::config::TaskDistributionPolicy;
 use ballista_scheduler::state::task_manager::JobInfoCache;
 use chrono::Utc;
 
+use super::binding::Binding;
 use super::{MAX_LOST, Member, Members, chosen};
 use crate::join::Report;
 
@@ -127,13 +128,13 @@ impl ClusterState for Members {
     ) -> Result<Vec<BoundTask>> {
         let _binding = self.binding.lock().await;
         let chosen = chosen(&self.workers.lock());
+        let policy: Arc<dyn DistributionPolicy> =
+            Arc::new(Binding { jobs: Arc::clone(&self.jobs), slots: self.width().slots });
         let mut bound = Vec::new();
         for (id, job) in self.in_turn(&active_jobs) {
             let one = Arc::new(HashMap::from([(id, job)]));
-            let tasks = self
-                .accounts
-                .bind_schedulable_tasks(TaskDistributionPolicy::RoundRobin, one, Some(chosen.clone()))
-                .await?;
+            let policy = TaskDistributionPolicy::Custom(Arc::clone(&policy));
+            let tasks = self.accounts.bind_schedulable_tasks(policy, one, Some(chosen.clone())).await?;
             self.note(&tasks);
             bound.extend(tasks);
         }

@@ -20,9 +20,6 @@ use crate::transport::MAX_MESSAGE;
 /// is gone may be that of a connection that broke; more often the worker is.
 const READ_AGAIN_AFTER: u64 = 500;
 
-/// Tasks of one stage for each slot, at most: enough for slots that are done early to get more.
-const TASKS_PER_SLOT: usize = 32;
-
 /// The statement's state, so changed that plans can be cut into stages, as many partitions wide as the cluster has slots. `job`
 /// is the id of the session on the workers, which keep what belongs to one session.
 pub(crate) fn state(of: &SessionState, config: &CoordinatorConfig, width: Width, job: &str) -> SessionState {
@@ -36,10 +33,8 @@ pub(crate) fn state(of: &SessionState, config: &CoordinatorConfig, width: Width,
 
 fn session_config(session: SessionConfig, config: &CoordinatorConfig, width: Width, job: &str) -> SessionConfig {
     let partitions = (width.slots * config.partitions_per_slot).max(1);
-    // The partitions that one worker gets of a stage go into one task, which builds what they share once; of many small ones,
-    // so many that giving tasks takes no time worth speaking of.
-    let by_worker = partitions.div_ceil(width.workers.max(1) * config.partitions_per_slot.max(1));
-    let per_task = by_worker.max(partitions.div_ceil(width.slots.max(1) * TASKS_PER_SLOT)).max(1);
+    // The partitions that one worker gets of a stage go into one task, which builds what they share once.
+    let per_task = partitions.div_ceil(width.workers.max(1) * config.partitions_per_slot.max(1)).max(1);
     let broadcast = config.broadcast_limit.0;
     session
         .with_option_extension(BallistaConfig::default())

@@ -12,6 +12,7 @@ use super::Shared;
 use super::jobs::Accepted;
 use super::membership::Membership;
 use super::outcome::{Run, Written, status};
+use crate::view::sum_metrics;
 
 /// Takes tasks on and computes them; does not wait for them.
 pub(super) fn launch(shared: &Arc<Shared>, membership: &Arc<Membership>, tasks: MultiTaskDefinition) {
@@ -67,12 +68,13 @@ async fn write(shared: &Shared, membership: &Membership, task: TaskDefinition, a
     let metrics = executor.collect_plan_metrics().into_iter().map(TryInto::<OperatorMetricsSet>::try_into);
     // Numbers that can not be sent are no reason to fail what is written.
     let metrics = metrics.collect::<std::result::Result<Vec<_>, _>>().unwrap_or_default();
+    let metrics = metrics.iter().map(sum_metrics).collect();
     Ok(Written {
         partitions,
         metrics,
         runtime_stats: executor.collect_runtime_stats_reports(),
         window_state: executor.collect_window_state_reports()?,
-        column_stats: executor.collect_column_stats(),
+        keys: stage.collected.iter().map(|collected| collected.tell()).collect(),
     })
 }
 

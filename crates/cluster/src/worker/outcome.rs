@@ -18,7 +18,8 @@ pub(super) struct Written {
     pub(super) metrics: Vec<OperatorMetricsSet>,
     pub(super) runtime_stats: Vec<RuntimeStatsReport>,
     pub(super) window_state: Vec<WindowStateReport>,
-    pub(super) column_stats: Vec<TaskColumnStats>,
+    /// Of runtime filters. They go where Ballista has statistics of columns, which only its adaptive planner reads.
+    pub(super) keys: Vec<TaskColumnStats>,
 }
 
 /// Which task it is, and when it ran; times in milliseconds since 1970.
@@ -38,7 +39,7 @@ pub(super) fn status(worker: &str, task: &Accepted, run: Run, outcome: Result<Wr
                 executor_id: worker.to_owned(),
                 partitions: written.partitions,
                 runtime_stats: written.runtime_stats,
-                task_column_stats: written.column_stats,
+                task_column_stats: written.keys,
                 window_state: written.window_state,
             };
             (written.metrics, task_status::Status::Successful(done))

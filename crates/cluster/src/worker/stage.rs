@@ -20,6 +20,8 @@ use super::dynamic_filters;
 use super::jobs::Accepted;
 use super::stoppable::StoppableExec;
 use super::work_dir::Folder;
+use crate::keys::{self, Collected};
+use crate::plan::are_apart;
 
 /// Makes tasks ready.
 pub(super) struct Stages {
@@ -31,6 +33,8 @@ pub(super) struct Stages {
 pub(super) struct Stage {
     pub(super) executor: Arc<dyn QueryStageExecutor>,
     pub(super) context: Arc<TaskContext>,
+    /// What it collects for runtime filters.
+    pub(super) collected: Vec<Arc<Collected>>,
 }
 
 impl Stages {
@@ -42,7 +46,9 @@ impl Stages {
     /// Makes a task ready that writes into `folder`.
     pub(super) fn ready(&self, task: TaskDefinition, accepted: &Accepted, folder: &Folder) -> Result<Stage> {
         let runtime = Arc::clone(accepted.job.runtime(&self.environment)?.env());
-        let plan = self.prepare(&task.plan, task.session_config.options(), accepted, &runtime)?;
+        let slots = task.vcores_consumed as usize;
+        let plan = self.prepare(&task.plan, task.session_config.options(), (accepted, slots), &runtime)?;
+        let collected = keys::collected(plan.as_ref());
         let executor = self.engine.create_query_stage_exec(
             JobId::new(accepted.job.id.as_str()),
             task.stage_id,
@@ -63,7 +69,7 @@ impl Stages {
             functions.window_functions.clone(),
             runtime,
         );
-        Ok(Stage { executor, context: Arc::new(context) })
+        Ok(Stage { executor, context: Arc::new(context), collected })
     }
 
     /// The root writes what the rest computes, and stays the root.
@@ -71,7 +77,7 @@ impl Stages {
         &self,
         writer: &Arc<dyn ExecutionPlan>,
         options: &ConfigOptions,
-        accepted: &Accepted,
+        (accepted, slots): (&Accepted, usize),
         runtime: &RuntimeEnv,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let children = writer.children();
@@ -80,18 +86,20 @@ impl Stages {
         };
         let input = dynamic_filters::connect(Arc::clone(input), options)?;
         let input = self.environment.prepare(input, runtime)?;
-        let input = stoppable(input, accepted)?;
+        let input = stoppable(input, accepted, slots)?;
         replace_children_if_necessary(Arc::clone(writer), vec![input])
     }
 }
 
-/// The plan, so that it ends when the task is stopped.
-fn stoppable(plan: Arc<dyn ExecutionPlan>, accepted: &Accepted) -> Result<Arc<dyn ExecutionPlan>> {
+/// The plan, so that it ends when the task is stopped, and computes as many partitions at once as the task has slots.
+fn stoppable(plan: Arc<dyn ExecutionPlan>, accepted: &Accepted, slots: usize) -> Result<Arc<dyn ExecutionPlan>> {
     let has_statistics = plan.exists(|node| Ok(node.is::<RuntimeStatsExec>()))?;
-    let wrap = |node: Arc<dyn ExecutionPlan>| Arc::new(StoppableExec::new(node, accepted)) as Arc<dyn ExecutionPlan>;
     if !has_statistics {
-        return Ok(wrap(plan));
+        let takes_turns = are_apart(&plan);
+        let stoppable = StoppableExec::new(plan, accepted);
+        return Ok(Arc::new(if takes_turns { stoppable.at_once(slots) } else { stoppable }));
     }
+    let wrap = |node: Arc<dyn ExecutionPlan>| Arc::new(StoppableExec::new(node, accepted)) as Arc<dyn ExecutionPlan>;
     // Ballista looks for statistics and the state of windows along a way on which it knows every operator: there it stays as it is.
     let below = |node: Arc<dyn ExecutionPlan>| {
         let is_way = node.exists(|node| Ok(is_looked_for(node)))?;

@@ -15,6 +15,8 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties};
 use futures::Stream;
+use futures::future::BoxFuture;
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -28,13 +30,22 @@ pub(super) struct StoppableExec {
     first_error: FirstError,
     /// Who waits for the end of the job waits for whoever holds the plan.
     alive: TaskTrackerToken,
+    /// What a partition needs to be computed, if they take turns.
+    turns: Option<Arc<Semaphore>>,
 }
 
 impl StoppableExec {
     pub(super) fn new(input: Arc<dyn ExecutionPlan>, task: &Accepted) -> Self {
         let properties = Arc::clone(input.properties());
         let (stop, first_error) = (task.stop.clone(), task.first_error.clone());
-        Self { input, properties, stop, first_error, alive: task.job.alive.token() }
+        Self { input, properties, stop, first_error, alive: task.job.alive.token(), turns: None }
+    }
+
+    /// Computes no more than this many partitions at once, at least one; the others wait until one of them has ended.
+    pub(super) fn at_once(mut self, partitions: usize) -> Self {
+        let takes_turns = self.properties.partitioning.partition_count() > partitions;
+        self.turns = takes_turns.then(|| Arc::new(Semaphore::new(partitions.max(1))));
+        self
     }
 }
 
@@ -78,7 +89,8 @@ impl ExecutionPlan for StoppableExec {
         let input = children.into_iter().next().unwrap_or_else(|| Arc::clone(&self.input));
         let properties = Arc::clone(input.properties());
         let (stop, first_error, alive) = (self.stop.clone(), self.first_error.clone(), self.alive.clone());
-        Ok(Arc::new(Self { input, properties, stop, first_error, alive }))
+        let turns = self.turns.clone();
+        Ok(Arc::new(Self { input, properties, stop, first_error, alive, turns }))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
@@ -91,9 +103,16 @@ impl ExecutionPlan for StoppableExec {
             rows: Some(rows),
             stopped: Box::pin(self.stop.clone().cancelled_owned()),
             first_error: self.first_error.clone(),
+            turn: self.turns.as_ref().map(|turns| Turn::Awaited(Box::pin(Arc::clone(turns).acquire_owned()))),
             _alive: self.alive.clone(),
         }))
     }
+}
+
+/// Of a partition that takes turns with others.
+enum Turn {
+    Awaited(BoxFuture<'static, Result<OwnedSemaphorePermit, AcquireError>>),
+    Taken(#[expect(dead_code, reason = "held until the partition has ended")] OwnedSemaphorePermit),
 }
 
 struct Stoppable {
@@ -102,7 +121,20 @@ struct Stoppable {
     rows: Option<SendableRecordBatchStream>,
     stopped: Pin<Box<WaitForCancellationFutureOwned>>,
     first_error: FirstError,
+    /// Absent when it does not take turns, or has ended.
+    turn: Option<Turn>,
     _alive: TaskTrackerToken,
+}
+
+impl Stoppable {
+    /// Ready when it is its turn.
+    fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if let Some(Turn::Awaited(turn)) = &mut self.turn {
+            // Nobody closes the semaphore.
+            self.turn = std::task::ready!(turn.as_mut().poll(context)).ok().map(Turn::Taken);
+        }
+        Poll::Ready(())
+    }
 }
 
 impl Stream for Stoppable {
@@ -110,11 +142,15 @@ impl Stream for Stoppable {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if self.rows.is_some() && self.stopped.as_mut().poll(context).is_ready() {
-            self.rows = None;
+            (self.rows, self.turn) = (None, None);
             return Poll::Ready(Some(Err(stopped())));
         }
+        std::task::ready!(self.poll_turn(context));
         let Some(rows) = &mut self.rows else { return Poll::Ready(None) };
         let next = rows.as_mut().poll_next(context);
+        if matches!(next, Poll::Ready(None)) {
+            (self.rows, self.turn) = (None, None);
+        }
         next.map(|next| next.map(|batch| batch.map_err(|error| self.first_error.note(error))))
     }
 }
@@ -136,6 +172,7 @@ mod tests {
     use ballista_core::serde::protobuf::{MultiTaskDefinition, TaskId};
     use ballista_executor::execution_engine::{DefaultQueryStageExec, QueryStageExecutor, ShuffleWriterVariant};
     use datafusion::prelude::SessionContext;
+    use futures::{FutureExt, StreamExt};
 
     use super::super::jobs::Jobs;
     use super::*;
@@ -172,6 +209,31 @@ mod tests {
         assert!(task.stop.is_cancelled());
         drop(task);
         assert_eq!((jobs.tasks(), jobs.count()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn partitions_take_turns() {
+        let context = SessionContext::new();
+        let each =
+            (0..5).map(|_| context.sql("SELECT 1 AS a")).map(|plan| async { plan.await?.create_physical_plan().await });
+        let each = futures::future::try_join_all(each).await.unwrap();
+        let plan = datafusion::physical_plan::union::UnionExec::try_new(each).unwrap();
+        let task_ids = vec![TaskId::default()];
+        let asked = MultiTaskDefinition { job_id: "job".to_owned(), stage_id: 1, task_ids, ..Default::default() };
+        let task = Jobs::new().accept(&asked).pop().unwrap();
+        let plan = StoppableExec::new(plan, &task).at_once(2);
+        let mut partitions: Vec<_> = (0..5).map(|at| plan.execute(at, context.task_ctx()).unwrap()).collect();
+        // Two have their turn, and the third waits until one of them has ended.
+        for at in [0, 1] {
+            assert!(partitions[at].next().now_or_never().is_some_and(|batch| batch.is_some()));
+        }
+        assert!(partitions[2].next().now_or_never().is_none());
+        assert!(partitions[0].next().now_or_never().is_some_and(|batch| batch.is_none()));
+        assert!(partitions[2].next().now_or_never().is_some_and(|batch| batch.is_some()));
+        assert!(partitions[3].next().now_or_never().is_none());
+        // A partition that is given up does not keep its turn.
+        drop(partitions.remove(1));
+        assert!(partitions[2].next().now_or_never().is_some_and(|batch| batch.is_some()));
     }
 
     #[tokio::test]

@@ -33,6 +33,8 @@ pub struct ClusterConfig {
     pub broadcast_limit: ByteSize,
     /// Partitions of each stage for each slot.
     pub partitions_per_slot: usize,
+    /// Tables of at least so many rows are filtered by the keys of what they are joined with.
+    pub runtime_filter_rows: u64,
     /// Partitions of one result that are fetched at the same time.
     pub fetches: usize,
     /// A plan that takes more bytes on the wire stays in the coordinator.
@@ -78,6 +80,7 @@ impl ClusterConfig {
             worker_wait: self.worker_wait.0,
             broadcast_limit: self.broadcast_limit,
             partitions_per_slot: self.partitions_per_slot,
+            runtime_filter_rows: self.runtime_filter_rows,
             fetches: self.fetches,
             plan_limit: self.plan_limit,
         }
