@@ -18,7 +18,7 @@ use ballista_scheduler::state::execution_graph::{TaskDescription, create_task_in
 use ballista_scheduler::state::execution_stage::{ExecutionStage, RunningStage};
 use ballista_scheduler::state::task_manager::JobInfoCache;
 
-use crate::jobs::{Job, Jobs};
+use crate::jobs::Jobs;
 use crate::keys::{self, FilterId, Known};
 use crate::plan::{are_apart, collapses};
 
@@ -54,18 +54,17 @@ impl DistributionPolicy for Binding {
             let mut waiting = Vec::new();
             while let Some(stage) = graph.fetch_running_stage(&waiting) {
                 let known = |filter| record.as_ref().map_or(Some(Known::TooMany), |job| job.keys(filter));
-                match keys::told(&stage.plan, known)? {
-                    Some(told) => stage.plan = told,
-                    None => {
-                        let mut awaited = keys::awaits(stage.plan.as_ref());
-                        awaited.retain(|filter| known(*filter).is_none());
-                        let id = stage.stage_id;
-                        if are_coming(graph.stages(), &awaited, record.as_deref()) {
-                            waiting.push(id);
-                        }
-                        continue;
+                let Some(told) = keys::told(&stage.plan, known)? else {
+                    let (waits, mut lost) = (stage.stage_id, keys::awaits(stage.plan.as_ref()));
+                    lost.retain(|filter| known(*filter).is_none() && !is_collected(graph.stages(), *filter));
+                    // Without them it goes on at once.
+                    lost.iter().for_each(|filter| record.iter().for_each(|job| job.no_keys(*filter)));
+                    if lost.is_empty() {
+                        waiting.push(waits);
                     }
-                }
+                    continue;
+                };
+                stage.plan = told;
                 let share = Share::of(stage, self.slots);
                 while let Some(at) = next_free(&budgets, turn) {
                     turn = at + 1;
@@ -88,13 +87,10 @@ impl DistributionPolicy for Binding {
     }
 }
 
-/// Whether these keys are still collected. Those of a stage that had no task are not, and nobody must wait for them.
-fn are_coming(stages: &HashMap<usize, ExecutionStage>, keys: &[FilterId], record: Option<&Job>) -> bool {
-    let unfinished = stages.values().filter(|stage| !matches!(stage, ExecutionStage::Successful(_)));
-    let collected: Vec<FilterId> = unfinished.flat_map(|stage| keys::collects(stage.plan())).collect();
-    let lost: Vec<FilterId> = keys.iter().copied().filter(|filter| !collected.contains(filter)).collect();
-    lost.iter().for_each(|filter| record.into_iter().for_each(|job| job.no_keys(*filter)));
-    lost.is_empty()
+/// Whether the keys of the filter are still to come; those of a stage that had no task never do.
+fn is_collected(stages: &HashMap<usize, ExecutionStage>, filter: FilterId) -> bool {
+    let mut unfinished = stages.values().filter(|stage| !matches!(stage, ExecutionStage::Successful(_)));
+    unfinished.any(|stage| keys::collects(stage.plan()).contains(&filter))
 }
 
 /// Whose turn it is, from `turn` on.
