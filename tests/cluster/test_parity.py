@@ -61,6 +61,16 @@ def test_rows_without_a_partner_are_dropped_before_they_are_exchanged(planned, j
     assert 0 < sum(int(stage["rows"]) for stage in filtered) < items / 100
 
 
+def test_texts_are_not_written_again_with_every_batch(planned):
+    """Columns of texts share what was read; a filter leaves a part of it, and no file gets all of it."""
+    sql = "SELECT l_comment FROM lineitem JOIN orders ON l_orderkey = o_orderkey WHERE l_quantity > 0"
+    query = planned.ask(sql, arrow=True)
+    rows = query.outcome(240).rows
+    texts = sum(len(text) for (text,) in rows)
+    written = max(int(stage["bytes"]) for stage in query.stages())
+    assert len(rows) < written < 4 * texts, (texts, written)
+
+
 def test_order_is_kept_across_partitions(planned):
     sql = "SELECT l_orderkey, l_linenumber FROM lineitem WHERE l_orderkey % 7 = 0 ORDER BY l_orderkey DESC, l_linenumber"
     rows = planned.rows(sql)

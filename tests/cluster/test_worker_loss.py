@@ -73,13 +73,17 @@ def pair(tmp_path_factory, config, deep):
 
 @pytest.mark.parametrize("moment", CASES, ids=str)
 def test_a_worker_dies(pair, moment):
-    cluster = pair.two()
-    query = cluster.ask(pair.deep)
-    victim = cluster.worker(moment.meet(query))
-    victim.kill()
-    outcome = query.outcome()
-    assert outcome.rows == pair.expected, outcome
-    retries = query.record()["retries"]
+    for _ in range(5):
+        cluster = pair.two()
+        query = cluster.ask(pair.deep)
+        victim = cluster.worker(moment.meet(query))
+        victim.kill()
+        outcome = query.outcome()
+        assert outcome.rows == pair.expected, outcome
+        retries = query.record()["retries"]
+        # What is left after the last stage has ended is sometimes done before the kill.
+        if retries or moment != MOMENTS[-1]:
+            break
     assert len(retries) == 1 and (victim.id in retries[0] or victim.address in retries[0]), retries
     cluster.at_rest(victim)
 

@@ -5,6 +5,7 @@
 //! process joins again under a new id.
 
 mod client_pool;
+mod compact;
 mod decode;
 mod dynamic_filters;
 mod execute;

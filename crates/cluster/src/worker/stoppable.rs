@@ -20,9 +20,10 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::compact::compacted;
 use super::jobs::{Accepted, FirstError};
 
-/// Hands on the rows of its input until the task is stopped, and notes the error that ends them.
+/// Hands on the rows of its input until the task is stopped, and notes the error that ends them. The rows are about to be written.
 pub(super) struct StoppableExec {
     input: Arc<dyn ExecutionPlan>,
     properties: Arc<PlanProperties>,
@@ -151,7 +152,8 @@ impl Stream for Stoppable {
         if matches!(next, Poll::Ready(None)) {
             (self.rows, self.turn) = (None, None);
         }
-        next.map(|next| next.map(|batch| batch.map_err(|error| self.first_error.note(error))))
+        let compact = |batch: Result<RecordBatch>| batch.and_then(|batch| Ok(compacted(batch)?));
+        next.map(|next| next.map(|batch| compact(batch).map_err(|error| self.first_error.note(error))))
     }
 }
 
