@@ -74,6 +74,15 @@ impl Runner for ClusterRunner {
     fn slots(&self) -> u64 {
         self.parts.members.slots()
     }
+
+    fn wait_for_workers(&self) -> BoxFuture<'_, ()> {
+        let parts = &self.parts;
+        async move {
+            // Whoever asks looks again.
+            let _ = parts.members.some(parts.config.worker_wait).await;
+        }
+        .boxed()
+    }
 }
 
 /// The rows of a query. Dropping them ends what computes them.

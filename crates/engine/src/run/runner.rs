@@ -49,6 +49,11 @@ pub trait Runner: fmt::Debug + Send + Sync {
 
     /// Slots of the workers that take tasks, free or not.
     fn slots(&self) -> u64;
+
+    /// Waits for a worker that takes tasks, as long as the runner's configuration says, if there is none.
+    fn wait_for_workers(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// A statement as it is planned for this process.

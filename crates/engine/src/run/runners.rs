@@ -7,7 +7,7 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::{Planned, Runner, TaskEnvironment};
-use crate::error::{Error, Result, Subject};
+use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::plan::{Action, PhysicalQuery, Plan, Portable};
 use crate::session::resolved::{Resolved, RunnerChoice};
 use crate::units::ByteSize;
@@ -95,6 +95,12 @@ impl Runners {
                 Err(Error::unsupported(format!("the query can not run in the cluster: {why}"))
                     .hint("SET runner = 'auto' runs locally what the cluster can not"))
             }
+            Err(Refused::Nobody) if choice == RunnerChoice::Cluster && !query.is_explained() => {
+                Err(Error::new(ErrorKind::Unavailable, NO_SLOTS)
+                    .about(Subject::Query)
+                    .hint("start workers, or SET runner = 'auto'"))
+            }
+            Err(Refused::Nobody) => Ok(Route::Local(Some(NO_SLOTS.to_owned()))),
             Err(Refused::NotThere(why)) => {
                 let told = self.remote().is_some() || choice == RunnerChoice::Cluster;
                 Ok(Route::Local(told.then_some(why)))
@@ -104,6 +110,10 @@ impl Runners {
 
     /// Lets the runner besides this process plan the query, if it may compute it.
     pub(crate) async fn plan(&self, query: &mut PhysicalQuery, settings: &Resolved) {
+        let nobody = matches!(self.candidate(query, settings), Err(Refused::Nobody));
+        if let Some(runner) = self.remote().filter(|_| nobody && settings.runner == RunnerChoice::Cluster) {
+            runner.wait_for_workers().await;
+        }
         if self.candidate(query, settings).is_err() {
             return;
         }
@@ -120,7 +130,7 @@ impl Runners {
         match &portable.distributed {
             Some(Ok(_)) => Ok(Arc::clone(runner)),
             Some(Err(why)) => Err(Refused::NotThere(why.clone())),
-            None => Err(Refused::NotThere(NO_SLOTS.to_owned())),
+            None => Err(Refused::Nobody),
         }
     }
 
@@ -152,7 +162,7 @@ impl Runners {
             }
         }
         if runner.slots() == 0 {
-            return refused(NO_SLOTS);
+            return Err(Refused::Nobody);
         }
         Ok((runner, portable))
     }
@@ -162,8 +172,10 @@ impl Runners {
 enum Refused {
     /// It has to be computed here, whatever the session wants.
     Here(&'static str),
-    /// It could be elsewhere, but not there and now.
+    /// It can not be computed there.
     NotThere(String),
+    /// It could be if there were a worker.
+    Nobody,
 }
 
 /// Bytes of the files that the plan scans, as far as its file groups tell; columns and rows that are left out of a file are

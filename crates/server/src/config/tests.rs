@@ -240,6 +240,15 @@ fn a_cluster_without_a_token_stays_on_its_machine() {
 }
 
 #[test]
+fn a_worker_has_bounds() {
+    for (key, bad, good) in [("worker.slots", "1025", "1024"), ("worker.memory", "15MiB", "16MiB")] {
+        let found = load(&sources(&[]).flag("--set", key, bad)).unwrap_err().to_string();
+        assert!(found.contains(&format!("{key}: {bad} is ")), "{found}");
+        load(&sources(&[]).flag("--set", key, good)).unwrap();
+    }
+}
+
+#[test]
 fn every_file_of_the_config_folder_is_read_without_a_problem() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config");
     let hash = tidemill_engine::auth::hash_password(&tidemill_engine::auth::Secret::new("pw")).unwrap();

@@ -3,11 +3,18 @@
 use tidemill_cluster::transport;
 use tidemill_engine::Error;
 use tidemill_engine::auth::{AuthMode, Authenticator};
+use tidemill_engine::units::{ByteSize, Share};
 use tidemill_frontend::config::{check_bind, check_metrics_bind};
 use tidemill_frontend::listen::ListenAddress;
 use tracing_subscriber::EnvFilter;
 
 use super::{Config, Effective, Key, Problem, Problems};
+
+/// Tasks that a worker computes at once, at most.
+const MAX_SLOTS: u32 = 1024;
+
+/// What all tasks of a worker together need.
+const MIN_MEMORY: ByteSize = ByteSize(16 << 20);
 
 /// Reports what would make the server refuse to start.
 pub(crate) fn validate(config: &Config, effective: &Effective, problems: &mut Problems) {
@@ -42,6 +49,15 @@ pub(crate) fn validate(config: &Config, effective: &Effective, problems: &mut Pr
     let has_token = token(&config.worker.transport(&config.cluster));
     if let Err(error) = check(&config.worker.listen, has_token, "worker.listen") {
         report("worker.listen", with_hint(&error));
+    }
+    let slots = config.worker.slots;
+    if slots > MAX_SLOTS {
+        report("worker.slots", format!("{slots} is more than {MAX_SLOTS}, and each of them is a thread"));
+    }
+    if let Some(Share::Bytes(memory)) = config.worker.memory
+        && memory < MIN_MEMORY
+    {
+        report("worker.memory", format!("{memory} is less than the {MIN_MEMORY} that tasks need"));
     }
     if let Err(error) = config.http.check() {
         report("http", with_hint(&error));
