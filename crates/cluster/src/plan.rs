@@ -4,8 +4,9 @@
 //! and gives each task some partitions of a stage. What was right for one process may be wrong then: rows lose their order,
 //! a side of a join is seen in parts, a branch of a union is computed by every task. Its adaptive planner is not used at all; it
 //! plans finished stages again, and then takes the rows of one stage for those of another. So here joins are planned for tasks
-//! that share nothing ([`joins`]), keys of one side filter the other before it is exchanged ([`filters`]), what could be changed later is fixed ([`fixed`]), and a plan goes only if each of its
-//! stages can be computed as it is ([`stages`]) and arrives as it left ([`whole`]).
+//! that share nothing ([`joins`]), keys of one side filter the other before it is exchanged ([`filters`]), what could be changed
+//! later is fixed ([`fixed`]), and a plan goes only if each of its stages can be computed as it is ([`stages`]) and arrives as
+//! it left ([`whole`]).
 
 mod apart;
 mod filters;

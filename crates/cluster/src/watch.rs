@@ -81,8 +81,8 @@ impl Record {
         });
     }
 
-    /// A task ended. Its keys and its metrics stay here: with each task the scheduler would go through those of all tasks before it, and one
-    /// that reports another number of operators would be refused together with the news that it has ended.
+    /// A task ended. Its keys and its metrics stay here: with each task the scheduler would go through those of all tasks before
+    /// it, and one that reports another number of operators would be refused together with the news that it has ended.
     pub(crate) fn ended(&mut self, worker: &str, status: &mut TaskStatus) {
         let id = status.stage_id as usize;
         let Some(stage) = self.stages.get_mut(&id) else { return };

@@ -32,6 +32,7 @@ use datafusion::physical_plan::{
     ExecutionPlan, ExecutionPlanProperties, Partitioning, PhysicalExpr, replace_children_if_necessary,
 };
 
+use super::joins::comes_from_left;
 use crate::keys::{FilterId, Key, KeyCollectExec, KeyFilterExec};
 
 use columns::{below, is_exchange, is_key_type};
@@ -76,8 +77,8 @@ struct Filters<'a> {
     tree: &'a Tree,
     rows: u64,
     next: FilterId,
-    /// On top of an operator: filters, each with the column of its keys.
-    collects: BTreeMap<At, Vec<(FilterId, usize)>>,
+    /// On top of an operator: the keys that are collected there, and the filters that drop rows of it.
+    collects: BTreeMap<At, Vec<Key>>,
     filters: BTreeMap<At, Vec<(FilterId, Target)>>,
     /// On top of an operator and what is collected there: the keys that it is exchanged by.
     exchanges: BTreeMap<At, Vec<Arc<dyn PhysicalExpr>>>,
@@ -189,9 +190,9 @@ impl Filters<'_> {
 
     /// A filter that collects these keys already, or more of them: between it and here, only rows without a partner are dropped.
     fn known(&self, at: At, column: usize) -> Option<FilterId> {
-        let collects = self.collects.get(&at).into_iter().flatten();
-        if let Some((id, _)) = collects.clone().find(|(_, collected)| *collected == column) {
-            return Some(*id);
+        let mut collected = self.collects.get(&at).into_iter().flatten();
+        if let Some(key) = collected.find(|key| key.column == column) {
+            return Some(key.filter);
         }
         let node = self.tree.plan(at);
         let hands_on = is_exchange(node) || node.is::<ProjectionExec>();
@@ -205,7 +206,7 @@ impl Filters<'_> {
     fn collect(&mut self, at: At, column: usize) -> FilterId {
         let id = self.next;
         self.next += 1;
-        self.collects.entry(at).or_default().push((id, column));
+        self.collects.entry(at).or_default().push(Key { filter: id, column });
         id
     }
 
@@ -226,8 +227,8 @@ impl Filters<'_> {
         for (id, target) in self.filters.get(&at).into_iter().flatten() {
             plan = Arc::new(KeyFilterExec::new(plan, Key { filter: *id, column: target.column }, target.whole));
         }
-        for (id, column) in self.collects.get(&at).into_iter().flatten() {
-            plan = Arc::new(KeyCollectExec::new(plan, Key { filter: *id, column: *column }));
+        for key in self.collects.get(&at).into_iter().flatten() {
+            plan = Arc::new(KeyCollectExec::new(plan, *key));
         }
         if let Some(keys) = self.exchanges.get(&at) {
             let partitions = plan.output_partitioning().partition_count();
@@ -239,10 +240,9 @@ impl Filters<'_> {
 
 /// Whether the join needs of its right side only rows whose key is on its left.
 fn drops_from_right(join: &HashJoinExec) -> bool {
-    use JoinType::{Inner, Left, LeftAnti, LeftMark, LeftSemi, RightSemi};
     // With NOT IN, a null on the right drops all rows of the left; where nulls are equal, one has a partner.
     let nulls_are_none = !join.null_aware && join.null_equality() == NullEquality::NullEqualsNothing;
-    nulls_are_none && matches!(join.join_type(), Inner | Left | LeftAnti | LeftMark | LeftSemi | RightSemi)
+    nulls_are_none && (comes_from_left(*join.join_type()) || *join.join_type() == JoinType::RightSemi)
 }
 
 /// Whether the rows of the join are rows of one of its sides.

@@ -22,6 +22,11 @@ pub(super) fn comes_from_right(join: JoinType) -> bool {
     matches!(join, JoinType::Inner | JoinType::Right | JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark)
 }
 
+/// Whether every row of the join comes from a row of its left side.
+pub(super) fn comes_from_left(join: JoinType) -> bool {
+    comes_from_right(join.swap())
+}
+
 /// The rules, with this one where sides have been chosen and nothing has been exchanged yet.
 pub(super) fn among(
     rules: &[Arc<dyn PhysicalOptimizerRule + Send + Sync>],

@@ -110,8 +110,10 @@ impl Runners {
 
     /// Lets the runner besides this process plan the query, if it may compute it.
     pub(crate) async fn plan(&self, query: &mut PhysicalQuery, settings: &Resolved) {
-        let nobody = matches!(self.candidate(query, settings), Err(Refused::Nobody));
-        if let Some(runner) = self.remote().filter(|_| nobody && settings.runner == RunnerChoice::Cluster) {
+        let insists = settings.runner == RunnerChoice::Cluster;
+        if let Some(runner) = self.remote().filter(|_| insists)
+            && matches!(self.candidate(query, settings), Err(Refused::Nobody))
+        {
             runner.wait_for_workers().await;
         }
         if self.candidate(query, settings).is_err() {

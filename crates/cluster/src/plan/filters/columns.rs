@@ -16,6 +16,8 @@ use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitioning, PhysicalExpr};
 
+use crate::plan::joins::{comes_from_left, comes_from_right};
+
 /// Whether equal keys of this type are equal in their bits, so that they have one hash. Zero has two signs among floats.
 pub(super) fn is_key_type(of: &DataType) -> bool {
     of.is_integer()
@@ -86,14 +88,13 @@ fn grouped(aggregate: &AggregateExec, column: usize) -> Option<usize> {
 
 /// The side that the column comes from; and the other one if it is joined by the column, and is only there to be joined.
 fn sides(join: &HashJoinExec, column: usize) -> Option<Below> {
-    use JoinType::{Inner, Left, LeftAnti, LeftMark, LeftSemi, Right, RightAnti, RightMark, RightSemi};
+    use JoinType::{Inner, LeftSemi, RightSemi};
     let of = *join.join_type();
     let (_, columns) = build_join_schema(&join.left().schema(), &join.right().schema(), &of);
     let from = columns.get(projected(join.projection.as_deref(), column)?)?;
-    // Each row of the join has to be of one row of the side.
     let side = match from.side {
-        JoinSide::Left if matches!(of, Inner | Left | LeftAnti | LeftMark | LeftSemi) => 0,
-        JoinSide::Right if matches!(of, Inner | Right | RightAnti | RightMark | RightSemi) => 1,
+        JoinSide::Left if comes_from_left(of) => 0,
+        JoinSide::Right if comes_from_right(of) => 1,
         _ => return None,
     };
     if join.null_aware {
