@@ -247,12 +247,13 @@ class Cluster:
         return [dict(zip(names, row, strict=True)) for row in answer["rows"]]
 
     def wait_for_workers(self, seconds: float = 30, **states: list[Worker]):
-        """Until the workers are in these states: `wait_for_workers(active=[a], lost=[b])`; one that is lost may be gone."""
+        """Until the workers are in these states: `wait_for_workers(active=[a], lost=[b])`; one that is gone may not be listed."""
 
         def so():
             known = self.known_workers()
-            state = lambda worker: known.get(worker.id, {"state": "lost"})["state"]  # noqa: E731
-            return all(state(worker) == wanted for wanted, workers in states.items() for worker in workers)
+            listed = lambda worker, wanted: worker.id in known or wanted not in ("lost", "left")  # noqa: E731
+            rows = [(known.get(worker.id, {}), wanted) for wanted, workers in states.items() for worker in workers if listed(worker, wanted)]
+            return all(row.get("state") == wanted for row, wanted in rows)
 
         wait_until(so, seconds, f"workers {({state: [worker.id for worker in workers] for state, workers in states.items()})}")
 

@@ -42,10 +42,14 @@ def test_a_full_disk_is_named_and_emptied(cluster, tmp_path):
             worker.stop()
 
 
-@pytest.mark.parametrize("quota", ["256KiB", pytest.param("1MiB", marks=pytest.mark.soak)])
-def test_the_quota_of_the_work_directory(cluster, quota):
+@pytest.mark.parametrize(
+    ("quota", "sql"),
+    [("256KiB", SLOW), pytest.param("1MiB", SLOW, marks=pytest.mark.soak), ("100KiB", WIDE)],
+    ids=["while it runs", "while it runs, larger", "at the end of a task"],
+)
+def test_the_quota_of_the_work_directory(cluster, quota, sql):
     made = cluster(workers=2, worker=("--set", f"worker.work_dir_quota={quota}"))
-    told_of(made.ask(SLOW).outcome(), "worker.work_dir_quota")
+    told_of(made.ask(sql).outcome(), "worker.work_dir_quota")
     made.at_rest()
     assert made.rows(SMALL) == made.local(SMALL)
     made.wait_for_workers(active=made.workers)

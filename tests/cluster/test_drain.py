@@ -39,7 +39,7 @@ def test_a_worker_leaves_during_a_stage(cluster, deep, way, number):
     assert query.tasks(worker=leaving.id, state="finished")
     assert leaving.process.wait(STOP_SECONDS) == 0
     assert not leaving.files()
-    made.wait_for_workers(lost=[leaving], active=kept)
+    made.wait_for_workers(left=[leaving], active=kept)
     later = made.ask(deep)
     assert later.outcome().rows == expected
     assert {task["worker"] for task in later.tasks()} == {worker.id for worker in kept}
@@ -51,6 +51,10 @@ def test_an_idle_worker_leaves_at_once(cluster):
     (worker,) = made.workers
     assert drain(made, worker).ok
     assert worker.process.wait(STOP_SECONDS) == 0
+    # It is not taken for one that was lost, and needs no other drain.
+    assert made.known_workers()[worker.id]["state"] == "left"
+    again = drain(made, worker)
+    assert again.status_code == 404 and "has left" in again.json()["detail"]
 
 
 def test_the_last_worker_finishes_what_it_began(cluster, deep):

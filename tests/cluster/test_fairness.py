@@ -5,6 +5,7 @@ import statistics
 import pytest
 
 from cluster import ENDED
+from work import ENDLESS
 
 SHORT = "SELECT count(*) FROM facts WHERE v > 500"
 
@@ -20,8 +21,20 @@ def test_a_short_query_ends_before_a_long_one(steady, deep, runner):
     long.outcome()
 
 
+def test_a_short_query_does_not_wait_for_tasks_that_have_all_slots(steady):
+    expected = steady.local(SHORT)
+    long = steady.ask(ENDLESS)
+    long.wait_for(lambda: all(row["slots_free"] == 0 for row in steady.known_workers().values()), "all slots")
+    for _ in range(3):
+        assert steady.ask(SHORT).outcome().rows == expected
+    assert len(long.tasks(state="running")) == len(steady.workers), "the slots were free before"
+    long.cancel()
+    long.outcome()
+    steady.at_rest()
+
+
 @pytest.mark.soak
-def test_a_short_query_takes_at_most_three_times_as_long(steady, deep):
+def test_a_short_query_takes_at_most_three_times_as_long(steady):
     def latency() -> float:
         outcome = steady.ask(SHORT, runner="cluster").outcome()
         assert outcome.answered
@@ -29,13 +42,12 @@ def test_a_short_query_takes_at_most_three_times_as_long(steady, deep):
 
     latency()
     idle = statistics.median(latency() for _ in range(20))
-    busy = []
-    while len(busy) < 20:
-        long = steady.ask(deep)
-        long.wait_for_task(state="running")
-        while len(busy) < 20 and not long.future.done():
-            busy.append(latency())
-        long.outcome()
+    long = steady.ask(ENDLESS)
+    long.wait_for(lambda: all(row["slots_free"] == 0 for row in steady.known_workers().values()), "all slots")
+    busy = [latency() for _ in range(20)]
+    assert len(long.tasks(state="running")) == len(steady.workers), "the slots were free before"
+    long.cancel()
+    long.outcome()
     print(f"idle {idle * 1e3:.0f} ms, beside a long query {statistics.median(busy) * 1e3:.0f} ms")
     assert statistics.median(busy) <= 3 * idle
 

@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from cluster import TOKEN, Worker
-from server import run, wait_until
+from server import Program, run, wait_until
 
 # The exit code of a worker that the coordinator does not take.
 REFUSED = 3
@@ -182,8 +182,36 @@ def test_workers_stop_when_told(cluster):
     made = cluster(workers=1)
     (worker,) = made.workers
     assert worker.terminate() == 0
-    made.wait_for_workers(lost=[worker])
+    made.wait_for_workers(left=[worker])
     assert not worker.files()
+
+
+def test_a_worker_that_restarts_at_its_address_is_listed_once(cluster):
+    made = cluster(workers=1)
+    (first,) = made.workers
+    first.kill()
+    again = made.start_worker(listen=first.address)
+    there = [row for row in made.known_workers().values() if row["address"] == first.address]
+    assert {row["id"]: row["state"] for row in there} == {first.id: "lost", again.id: "active"}
+    assert made.rows(COUNT) == made.local(COUNT)
+
+
+def test_a_worker_that_is_not_where_it_says_does_not_join(cluster, tmp_path):
+    made = cluster(workers=0)
+    arguments = ["--advertise", "127.0.0.1:1", *made.worker_arguments]
+    lonely = Program("worker", "--coordinator", made.scheduler, "--listen", "127.0.0.1:0", "--work-dir", str(tmp_path / "w"), *arguments)
+    try:
+        wait_until(lambda: "does not reach this worker at 127.0.0.1:1" in lonely.log_text(), 30, "a word about the address")
+        assert not made.known_workers()
+    finally:
+        lonely.kill()
+
+
+def test_a_worker_that_asks_the_wrong_port_is_told(steady, tmp_path):
+    """Clients' port is where people look first."""
+    http = steady.coordinator.url("").removeprefix("http://").rstrip("/")
+    ended = run("worker", "--coordinator", http, "--listen", "127.0.0.1:0", "--work-dir", str(tmp_path / "w"), *steady.worker_arguments, timeout=60)
+    assert ended.returncode == REFUSED and "worker.coordinator" in ended.stderr.decode(), ended.stderr.decode()
 
 
 def test_a_worker_that_starts_first_waits_for_its_coordinator(cluster):

@@ -1,9 +1,13 @@
 """The coordinator ends and comes back: what was known is known, what ran is told, workers return by themselves."""
 
+import contextlib
+import sqlite3
+
 import pytest
 
 from cluster import ENDED
 from server import wait_until
+from work import ENDLESS
 
 
 def states(cluster, *ids):
@@ -38,6 +42,25 @@ def test_a_coordinator_comes_back(cluster, deep, how):
     # The old coordinator's tasks are in nobody's way, nor are their files.
     assert made.rows(deep) == expected
     made.at_rest()
+
+
+def test_what_a_killed_coordinator_was_doing(cluster):
+    made = cluster(workers=1)
+    query_id = made.coordinator.submit(ENDLESS, session={"runner": "cluster"})["id"]
+
+    def stored():
+        with contextlib.closing(sqlite3.connect(made.folder / "coordinator" / "history.sqlite")) as history:
+            return [row for row in history.execute("SELECT stages FROM query WHERE state = 'running'") if '"running"' in row[0]]
+
+    wait_until(stored, 30, "a record of how far it is")
+    made.coordinator.kill()
+    made.restart_coordinator()
+    status = made.coordinator.status(query_id)
+    assert status["state"] == "failed" and status["error"]["retryable"] and status["error"]["hint"], status
+    times = status["timings"]
+    assert times["submitted_at"] <= times["started_at"] <= times["finished_at"] and times["elapsed_ms"] >= 1000
+    record = made.record(query_id)
+    assert record["tasks"] and {row["state"] for row in record["stages"] + record["tasks"]} <= {"finished", "cancelled"}
 
 
 def test_workers_outlive_a_coordinator_that_is_away(cluster):

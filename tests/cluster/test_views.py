@@ -4,6 +4,7 @@ import json
 
 from cluster import Following
 from server import wait_until
+from work import ENDLESS
 
 
 def test_stages_and_tasks_while_they_run(steady, deep):
@@ -15,6 +16,34 @@ def test_stages_and_tasks_while_they_run(steady, deep):
     busy = [row for row in steady.known_workers().values() if row["slots_free"] < row["slots"]]
     assert busy
     assert query.outcome().answered
+
+
+def test_how_far_tasks_are_is_told_while_they_run(steady):
+    query = steady.ask(ENDLESS)
+    query.wait_for(lambda: [task for task in query.tasks(state="running") if task["rows_read"] > 0], "a task that has read rows")
+    query.wait_for(lambda: all(row["tasks_running"] == 1 for row in steady.known_workers().values()), "workers that say what they do")
+    # The last stage waits for these tasks, and is shown.
+    states = {stage["stage_id"]: stage["state"] for stage in query.stages()}
+    assert states[max(states)] == "pending", states
+    query.cancel()
+    query.outcome()
+    steady.at_rest()
+
+
+def test_tasks_of_a_lost_worker_say_so(cluster, deep):
+    made = cluster(workers=2)
+    query = made.ask(deep)
+    lost = made.worker(query.wait_for_task(state="running")["worker"])
+    lost.kill()
+    assert query.outcome().answered
+    failed = query.tasks(worker=lost.id, state="failed")
+    assert failed and all(f"the worker at {lost.address} was lost" in task["error"] for task in failed), query.tasks(worker=lost.id)
+
+
+def test_memory_of_workers_is_told(steady):
+    query = steady.ask("SELECT t, count(*) AS n FROM facts GROUP BY t ORDER BY t")
+    assert query.outcome().answered
+    assert steady.coordinator.status(query.id)["progress"]["memory_peak_bytes"] > 0
 
 
 def test_stages_and_tasks_in_history(steady, deep):
@@ -101,6 +130,19 @@ def test_what_stays_here_says_why(steady):
     assert not refused.answered and refused.problem["code"] == "UNSUPPORTED" and "recursive" in refused.problem["detail"], refused
     small = steady.coordinator.post({"sql": "EXPLAIN SELECT * FROM facts", "session": {"runner": "auto"}}, "text/plain").text
     assert "runs locally" in small and "cluster_threshold" in small
+
+
+def test_what_can_not_run_is_not_said_to_run_here(steady):
+    recursive = "WITH RECURSIVE r AS (SELECT 1 AS x UNION ALL SELECT x + 1 FROM r WHERE x < 3) SELECT x FROM r, facts"
+    ask = lambda sql: steady.coordinator.post({"sql": sql, "session": {"runner": "cluster"}}, "text/plain")  # noqa: E731
+    plan = ask(f"EXPLAIN {recursive}").text
+    assert "does not run" in plan and "recursive" in plan and "runs locally" not in plan, plan
+    # Measuring is running.
+    analyzed = ask(f"EXPLAIN ANALYZE {recursive}")
+    assert analyzed.status_code == 501 and "recursive" in analyzed.text, analyzed.text
+    # What writes has no choice.
+    written = ask("EXPLAIN CREATE TABLE made AS SELECT * FROM facts").text
+    assert "runs locally: only what reads can run elsewhere" in written, written
 
 
 def test_auto_sends_what_is_large(steady):

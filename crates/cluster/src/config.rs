@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use tidemill_engine::units::ByteSize;
 
+/// Slots that a worker has in reserve for each of its own: for queries that just began, or have less than their share. A worker
+/// needs as many threads: a task that computes for long without a pause must keep no other from one.
+pub const RESERVE: u32 = 3;
+
 /// The coordinator's part of `[cluster]`.
 #[derive(Debug, Clone)]
 pub struct CoordinatorConfig {

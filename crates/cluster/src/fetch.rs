@@ -3,6 +3,7 @@
 //! Each part of the result is a file on a worker, read over the worker's Flight service. HTTP/2 holds a worker back when the
 //! client is slow: nothing is buffered here but what is under way.
 
+use std::error::Error as _;
 use std::fmt;
 
 use arrow::array::RecordBatch;
@@ -15,6 +16,7 @@ use ballista_core::serde::scheduler::{Action, ShuffleFileKind};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use prost::Message;
+use tonic::{Code, Status};
 
 use crate::transport::{MAX_MESSAGE, Transport};
 
@@ -82,9 +84,26 @@ async fn open(
     let wire = transport.channel(&holder.host, port).map_err(|error| missing(error.message().to_owned()))?;
     let mut client = FlightServiceClient::new(wire).max_decoding_message_size(MAX_MESSAGE);
     let ticket = Ticket::new(action.encode_to_vec());
-    let data = client.do_get(ticket).await.map_err(|status| missing(status.message().to_owned()))?.into_inner();
+    let data = client.do_get(ticket).await.map_err(|status| missing(told(&status)))?.into_inner();
     let data = data.map_err(|status| FlightError::Tonic(Box::new(status)));
     let rows = FlightRecordBatchStream::new_from_flight_data(data);
-    let rows = rows.map_err(move |error| Missing { worker: worker.clone(), reason: error.to_string() });
+    let rows = rows.map_err(move |error| Missing { worker: worker.clone(), reason: why(&error) });
     Ok(rows.boxed())
+}
+
+fn why(error: &FlightError) -> String {
+    match error {
+        FlightError::Tonic(status) => told(status),
+        error => error.to_string(),
+    }
+}
+
+/// What a worker says; of a connection that broke, only that.
+fn told(status: &Status) -> String {
+    let by_transport = status.source().is_some() || matches!(status.code(), Code::Unavailable | Code::Unknown);
+    if !by_transport {
+        return status.message().to_owned();
+    }
+    tracing::debug!(%status, "the connection to a worker broke");
+    "the connection to it broke".to_owned()
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use ballista_core::JobId;
+use ballista_core::execution_plans::ShuffleWriter;
 use ballista_core::serde::protobuf::failed_task::FailedReason;
 use ballista_core::serde::protobuf::{TaskStatus, task_status};
 use ballista_scheduler::scheduler_server::JobIdGenerator;
@@ -53,12 +54,22 @@ struct State {
 }
 
 impl Job {
+    /// Notes the stages that there will be.
+    pub(crate) fn planned(&self, stages: &[Arc<dyn ShuffleWriter>]) {
+        self.state.lock().record.planned(stages);
+    }
+
     /// Notes that a worker gets a task.
     fn bound(&self, worker: &str, task: &TaskDescription) {
         let mut state = self.state.lock();
         state.workers.insert(worker.to_owned());
         state.moved = Instant::now();
         state.record.bound(worker, task);
+    }
+
+    /// Notes how far a task is.
+    fn computes(&self, worker: &str, status: TaskStatus) {
+        self.state.lock().record.computes(worker, status);
     }
 
     /// Notes how a task ended, and takes out what would harm the scheduler.
@@ -90,6 +101,7 @@ impl Job {
             return false;
         }
         state.cause.get_or_insert_with(|| Cause::Lost(address.to_owned()));
+        state.record.lost(worker, address);
         true
     }
 
@@ -116,6 +128,11 @@ impl Job {
     /// Slots that its tasks occupy.
     pub(crate) fn slots(&self) -> u64 {
         self.state.lock().record.slots()
+    }
+
+    /// What its tasks took so far, in time of one slot.
+    pub(crate) fn spent(&self) -> Duration {
+        self.state.lock().record.spent()
     }
 
     /// Workers that compute tasks of it now.
@@ -191,6 +208,13 @@ impl Jobs {
     pub(crate) fn bound(&self, worker: &str, task: &TaskDescription) {
         if let Some(job) = self.get(task.key.job_id.as_str()) {
             job.bound(worker, task);
+        }
+    }
+
+    /// Notes how far a task is.
+    pub(crate) fn computes(&self, worker: &str, status: TaskStatus) {
+        if let Some(job) = self.get(&status.job_id) {
+            job.computes(worker, status);
         }
     }
 

@@ -20,5 +20,5 @@ mod watch;
 pub mod worker;
 
 pub use codec::physical_codec;
-pub use config::CoordinatorConfig;
+pub use config::{CoordinatorConfig, RESERVE};
 pub use coordinator::Coordinator;

@@ -23,8 +23,9 @@ use tokio::sync::watch;
 use crate::jobs::Jobs;
 use crate::join::Report;
 
-/// Workers that are gone and still listed.
-const MAX_LOST: usize = 64;
+/// Workers that are gone and still listed, and for how long.
+const MAX_GONE: usize = 64;
+const LISTED: Duration = Duration::from_secs(15 * 60);
 
 /// How long a worker that another one could not read from gets no tasks, if there are others.
 const SUSPICION: Duration = Duration::from_secs(30);
@@ -54,7 +55,9 @@ pub(crate) struct Members {
 struct Member {
     metadata: ExecutorMetadata,
     report: Report,
-    lost: bool,
+    gone: Option<Gone>,
+    /// It said that it goes.
+    leaving: bool,
     /// The coordinator was told to drain it.
     ordered_to_drain: bool,
     suspected: Option<Instant>,
@@ -67,13 +70,26 @@ struct Member {
     heard: Instant,
 }
 
+/// How a worker went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gone {
+    /// Without a word.
+    Lost,
+    /// It said so.
+    Left,
+}
+
 impl Member {
+    fn is_gone(&self) -> bool {
+        self.gone.is_some()
+    }
+
     fn drains(&self) -> bool {
         self.ordered_to_drain || self.report.draining
     }
 
     fn takes_tasks(&self) -> bool {
-        !self.lost && !self.drains()
+        !self.is_gone() && !self.drains()
     }
 
     fn is_suspected(&self) -> bool {
@@ -86,12 +102,11 @@ impl Member {
 
     fn info(&self) -> WorkerInfo {
         let slots = u64::from(self.metadata.specification.vcores);
-        let state = if self.lost {
-            WorkerState::Lost
-        } else if self.drains() {
-            WorkerState::Draining
-        } else {
-            WorkerState::Active
+        let state = match self.gone {
+            Some(Gone::Lost) => WorkerState::Lost,
+            Some(Gone::Left) => WorkerState::Left,
+            None if self.drains() => WorkerState::Draining,
+            None => WorkerState::Active,
         };
         WorkerInfo {
             id: self.metadata.id.clone(),
@@ -145,7 +160,7 @@ impl Members {
     /// Takes in what a worker reports; whether it is a known one.
     pub(crate) fn heard(&self, id: &str, report: Report) -> bool {
         let mut workers = self.workers.lock();
-        let Some(member) = workers.get_mut(id).filter(|member| !member.lost) else { return false };
+        let Some(member) = workers.get_mut(id).filter(|member| !member.is_gone()) else { return false };
         (member.report, member.last_seen, member.heard) = (report, Utc::now(), Instant::now());
         let computes = member.report.tasks_running > 0;
         self.count(&workers);
@@ -158,9 +173,26 @@ impl Members {
         true
     }
 
-    /// Every worker, the lost ones of late too.
+    /// Every worker, those too that went not long ago.
     pub(crate) fn infos(&self) -> Vec<WorkerInfo> {
-        self.workers.lock().values().map(Member::info).collect()
+        let workers = self.workers.lock();
+        let listed = workers.values().filter(|member| !member.is_gone() || member.heard.elapsed() < LISTED);
+        listed.map(Member::info).collect()
+    }
+
+    /// Who was at this address.
+    pub(crate) fn at(&self, host: &str, port: u16) -> Vec<String> {
+        let workers = self.workers.lock();
+        let there =
+            workers.values().filter(|member| (member.metadata.host.as_str(), member.metadata.port) == (host, port));
+        there.filter(|member| !member.is_gone()).map(|member| member.metadata.id.clone()).collect()
+    }
+
+    /// The worker says that it goes.
+    pub(crate) fn leaves(&self, id: &str) {
+        if let Some(member) = self.workers.lock().get_mut(id) {
+            member.leaving = true;
+        }
     }
 
     /// Slots of those who take tasks, free or not.
@@ -190,11 +222,15 @@ impl Members {
     /// Gives the worker no more tasks.
     ///
     /// # Errors
-    /// No worker has this id.
+    /// No worker has this id, or the one that had it is gone.
     pub(crate) fn drain(&self, id: &str) -> Result<ExecutorMetadata> {
         let mut workers = self.workers.lock();
-        let member = workers.get_mut(id).filter(|member| !member.lost);
+        let member = workers.get_mut(id);
         let member = member.ok_or_else(|| Error::not_found(Subject::Node, format!("no worker has the id '{id}'")))?;
+        if let Some(gone) = member.gone {
+            let how = if gone == Gone::Left { "has left" } else { "is lost" };
+            return Err(Error::not_found(Subject::Node, format!("the worker '{id}' {how} already")));
+        }
         member.ordered_to_drain = true;
         let metadata = member.metadata.clone();
         self.count(&workers);
@@ -210,13 +246,13 @@ impl Members {
 
     /// Where the worker is reached, if it has not been lost.
     pub(crate) fn reach(&self, id: &str) -> Option<ExecutorMetadata> {
-        self.workers.lock().get(id).filter(|member| !member.lost).map(|member| member.metadata.clone())
+        self.workers.lock().get(id).filter(|member| !member.is_gone()).map(|member| member.metadata.clone())
     }
 
     /// Those who have been silent for too long.
     pub(crate) fn silent(&self) -> Vec<String> {
         let workers = self.workers.lock();
-        let silent = workers.values().filter(|member| !member.lost && member.heard.elapsed() >= self.timeout);
+        let silent = workers.values().filter(|member| !member.is_gone() && member.heard.elapsed() >= self.timeout);
         silent.map(|member| member.metadata.id.clone()).collect()
     }
 

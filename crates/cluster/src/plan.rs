@@ -47,7 +47,7 @@ pub(crate) async fn plan(
     loss::check(planned.logical)?;
     let state = state(planned.state, config, width, "plan");
     let why = |error: DataFusionError| format!("it has no plan there: {}", error.strip_backtrace());
-    let plan = physical(planned.logical, &state).await.map_err(why)?;
+    let plan = physical(planned.logical, &state).await.and_then(joins::whole).map_err(why)?;
     leaves::check(&plan)?;
     let filtered = match config.runtime_filter_rows {
         0 => None,

@@ -15,8 +15,10 @@ use futures::{FutureExt, Stream, StreamExt};
 use parking_lot::Mutex;
 use tidemill_engine::error::{Error, ErrorKind, Result, Subject};
 use tidemill_engine::run::{Computed, Planned, Runner, Work, WorkerInfo};
+use tidemill_engine::units::Span;
 use tokio::sync::mpsc;
 
+use crate::config::CoordinatorConfig;
 use crate::coordinator::Parts;
 use crate::jobs::Job;
 use crate::plan;
@@ -123,21 +125,34 @@ async fn drive(parts: Arc<Parts>, work: Work, sink: mpsc::Sender<Result<RecordBa
             attempt::Why::Stalled => stalls == 0,
             attempt::Why::Query | attempt::Why::Gone => false,
         };
-        let failure = if again && allowed && parts.members.some(parts.config.worker_wait).await {
-            match failure.why {
-                attempt::Why::Stalled => stalls += 1,
-                _ => retries += 1,
+        if again && allowed {
+            if parts.members.some(parts.config.worker_wait).await {
+                match failure.why {
+                    attempt::Why::Stalled => stalls += 1,
+                    _ => retries += 1,
+                }
+                tracing::warn!(query = %work.id, reason = failure.error.message(), "the query begins anew");
+                work.tasks.retried(failure.error.message());
+                continue;
             }
-            tracing::warn!(query = %work.id, reason = failure.error.message(), "the query begins anew");
-            work.tasks.retried(failure.error.message());
-            continue;
-        } else {
-            explained(failure, retries + stalls)
-        };
-        // Who is gone does not hear it.
-        let _ = sink.send(Err(failure)).await;
+            // Who is gone does not hear it.
+            let _ = sink.send(Err(alone(&failure.error, &parts.config))).await;
+            return;
+        }
+        let _ = sink.send(Err(explained(failure, retries + stalls))).await;
         return;
     }
+}
+
+/// The error of a query that could begin anew if there were a worker.
+fn alone(error: &Error, config: &CoordinatorConfig) -> Error {
+    let nobody = nobody();
+    if error.message() == nobody.message() {
+        return nobody;
+    }
+    let wait = Span(config.worker_wait);
+    let message = format!("{}, and no other one took tasks within {wait} (cluster.worker_wait)", error.message());
+    Error::new(ErrorKind::Unavailable, message).hint("start workers, or SET runner = 'local'")
 }
 
 /// The error with what was done about it.
@@ -151,8 +166,12 @@ fn explained(failure: Failure, retries: u32) -> Error {
         )
         .hint("run the query again"),
         attempt::Why::Workers | attempt::Why::Stalled if retries > 0 => {
-            Error::new(ErrorKind::Unavailable, format!("{}; {retries} retries did not help", error.message()))
-                .hint("run the query again, or SET runner = 'local'; system.workers shows who is there")
+            let times = if retries == 1 { "once".to_owned() } else { format!("{retries} times") };
+            Error::new(
+                ErrorKind::Unavailable,
+                format!("{}; it began anew {times} before (cluster.retries)", error.message()),
+            )
+            .hint("run the query again, or SET runner = 'local'; system.workers shows who is there")
         }
         attempt::Why::Workers | attempt::Why::Stalled => error,
     }

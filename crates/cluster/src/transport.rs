@@ -35,6 +35,8 @@ pub const MAX_MESSAGE: usize = 256 << 20;
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long it may take when it is only tried whether there is one.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long the other side may take to begin its answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// How often the other side is asked whether it is there, and how long it may take to say so.
@@ -67,6 +69,15 @@ struct Inner {
     credential: Credential,
     tls: Option<tls::Configs>,
     wires: Mutex<HashMap<String, Wire>>,
+}
+
+/// What lies under an error, in its own words.
+pub fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut inner = error;
+    while let Some(source) = inner.source() {
+        inner = source;
+    }
+    inner.to_string()
 }
 
 /// Whether a process may listen on this address: beyond loopback only with a token.
@@ -116,6 +127,11 @@ impl Transport {
         Ok(())
     }
 
+    /// Whether connections are encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.0.tls.is_some()
+    }
+
     /// The connection to `host:port`, which is shared by all who ask for it.
     ///
     /// # Errors
@@ -132,6 +148,19 @@ impl Transport {
         }
         wires.insert(address, wire.clone());
         Ok(wire)
+    }
+
+    /// Whether `host:port` is reached, by whoever speaks as the cluster does.
+    ///
+    /// # Errors
+    /// What is in the way, as the network or TLS tells it.
+    pub async fn probe(&self, host: &str, port: u16) -> std::result::Result<(), String> {
+        let endpoint = self.endpoint(&format!("{host}:{port}")).map_err(|error| error.message().to_owned())?;
+        match tokio::time::timeout(PROBE_TIMEOUT, endpoint.connect()).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(innermost(&error)),
+            Err(_) => Err(format!("no connection within {}", tidemill_engine::units::Span(PROBE_TIMEOUT))),
+        }
     }
 
     /// Gives up the connection to `host:port`; who holds it keeps it.

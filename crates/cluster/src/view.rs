@@ -16,6 +16,20 @@ use tidemill_engine::{Error, Result};
 use crate::join;
 use crate::plan::{FixedExec, stages};
 
+/// The name of what the first operator of a task tells besides its own: the most memory that the worker had reserved for the job.
+pub(crate) const MEMORY_PEAK: &str = "tidemill_memory_peak";
+
+/// Takes it out.
+pub(crate) fn take_memory_peak(metrics: &mut [OperatorMetricsSet]) -> Option<u64> {
+    let first = &mut metrics.first_mut()?.metrics;
+    let peak = |metric: &OperatorMetric| match &metric.metric {
+        Some(Metric::Gauge(gauge)) if gauge.name == MEMORY_PEAK => Some(gauge.value),
+        _ => None,
+    };
+    let at = first.iter().position(|metric| peak(metric).is_some())?;
+    peak(&first.remove(at))
+}
+
 /// The operators of a stage.
 pub(crate) fn stage_text(plan: &Arc<dyn ExecutionPlan>) -> String {
     let plan = without_fixed(plan).unwrap_or_else(|_| Arc::clone(plan));

@@ -2,17 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use ballista_core::serde::protobuf::operator_metric::Metric;
-use ballista_core::serde::protobuf::{OperatorMetricsSet, TaskStatus, task_status};
+use ballista_core::execution_plans::ShuffleWriter;
+use ballista_core::serde::protobuf::{TaskStatus, task_status};
 use ballista_scheduler::state::execution_graph::TaskDescription;
 use chrono::{DateTime, Utc};
-use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+use datafusion::physical_plan::ExecutionPlan;
 use tidemill_engine::query::{StageInfo, TaskInfo, TaskState, Tasks};
 
-use crate::keys::{self, FilterId, Gathered, Known};
+use crate::keys::{FilterId, Gathered, Known};
 use crate::view;
 
+use stage::{Stage, Task, written_so_far};
+
+mod stage;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -24,43 +28,41 @@ pub(crate) struct Record {
     attempt: u32,
     stages: BTreeMap<usize, Stage>,
     keys: Gathered,
-}
-
-#[derive(Debug)]
-struct Stage {
-    plan: Arc<dyn ExecutionPlan>,
-    text: String,
-    /// Partitions that it has, and how many of them are in tasks.
-    partitions: usize,
-    covered: usize,
-    tasks: BTreeMap<usize, Task>,
-    /// Of the operators that report metrics, those that scan.
-    scans: Vec<bool>,
-    /// Operators that report metrics; all tasks must report as many.
-    operators: Option<usize>,
-    metrics: Vec<OperatorMetricsSet>,
-    /// Runtime filters whose keys it collects.
-    collects: Vec<FilterId>,
-}
-
-#[derive(Debug)]
-struct Task {
-    worker: String,
-    partition: u64,
-    slots: u64,
-    state: TaskState,
+    /// What the tasks took that have ended, in time of one slot.
+    spent: Duration,
+    /// The most memory that each worker had reserved, in bytes.
+    memory: BTreeMap<String, u64>,
 }
 
 impl Record {
     pub(crate) fn new(tasks: Tasks) -> Self {
-        let attempt = tasks.attempt();
-        Self { tasks, attempt, stages: BTreeMap::new(), keys: Gathered::default() }
+        Self {
+            attempt: tasks.attempt(),
+            tasks,
+            stages: BTreeMap::new(),
+            keys: Gathered::default(),
+            spent: Duration::ZERO,
+            memory: BTreeMap::new(),
+        }
+    }
+
+    /// The stages that there will be.
+    pub(crate) fn planned(&mut self, stages: &[Arc<dyn ShuffleWriter>]) {
+        for writer in stages {
+            let plan: Arc<dyn ExecutionPlan> = Arc::clone(writer) as _;
+            self.stages.insert(writer.stage_id(), Stage::of(&plan));
+            self.tell_stage(writer.stage_id());
+        }
     }
 
     /// A worker gets a task.
     pub(crate) fn bound(&mut self, worker: &str, task: &TaskDescription) {
         let id = task.key.stage_id;
         let stage = self.stages.entry(id).or_insert_with(|| Stage::of(&task.plan));
+        if stage.tasks.is_empty() {
+            // As it gets to the workers, which is what they measure.
+            *stage = Stage::of(&task.plan);
+        }
         stage.covered += task.global_input_partition_ids.len();
         let partition = task.global_input_partition_ids.first().copied().unwrap_or(task.key.task_id) as u64;
         let bound = Task {
@@ -68,62 +70,103 @@ impl Record {
             partition,
             slots: u64::from(task.vcores_consumed),
             state: TaskState::Running,
+            bound: Instant::now(),
         };
-        stage.tasks.insert(task.key.task_id, bound);
+        stage.tasks.insert(task.key.task_id, bound.clone());
         self.tell_stage(id);
-        self.tasks.task(TaskInfo {
-            stage_id: id as u64,
-            partition,
-            attempt: self.attempt,
-            worker: worker.to_owned(),
-            state: TaskState::Running,
-            ..TaskInfo::default()
-        });
+        self.tasks.task(self.info(id, &bound));
+    }
+
+    /// A task tells how far it is.
+    pub(crate) fn computes(&mut self, worker: &str, mut status: TaskStatus) {
+        let id = status.stage_id as usize;
+        self.note_memory(worker, &mut status);
+        let Some(stage) = self.stages.get(&id) else { return };
+        let running = |task: &&Task| task.state == TaskState::Running && task.worker == worker;
+        let Some(task) = stage.tasks.get(&(status.task_id as usize)).filter(running) else { return };
+        let mut info = self.info(id, task);
+        stage.read_metrics(&status, &mut info);
+        (info.rows, info.bytes) = written_so_far(&status);
+        self.tasks.task(info);
     }
 
     /// A task ended. Its keys and its metrics stay here: with each task the scheduler would go through those of all tasks before
     /// it, and one that reports another number of operators would be refused together with the news that it has ended.
     pub(crate) fn ended(&mut self, worker: &str, status: &mut TaskStatus) {
         let id = status.stage_id as usize;
+        self.note_memory(worker, status);
         let Some(stage) = self.stages.get_mut(&id) else { return };
         let Some(task) = stage.tasks.get_mut(&(status.task_id as usize)) else { return };
+        task.state = match &status.status {
+            Some(task_status::Status::Successful(_)) => TaskState::Finished,
+            Some(task_status::Status::Failed(_)) => TaskState::Failed,
+            Some(task_status::Status::Running(_)) | None => return,
+        };
+        self.spent += task.spent();
+        let task = task.clone();
         let mut info = TaskInfo {
-            stage_id: id as u64,
-            partition: task.partition,
-            attempt: self.attempt,
-            worker: worker.to_owned(),
             started_at: at_millis(status.start_exec_time),
             ended_at: at_millis(status.end_exec_time),
-            ..TaskInfo::default()
+            ..self.info(id, &task)
         };
         match &mut status.status {
             Some(task_status::Status::Successful(done)) => {
                 done.task_column_stats.drain(..).for_each(|keys| self.keys.add(&keys));
-                info.state = TaskState::Finished;
                 info.rows = done.partitions.iter().map(|partition| partition.num_rows).sum();
                 info.bytes = done.partitions.iter().map(|partition| partition.num_bytes).sum();
             }
-            Some(task_status::Status::Failed(failed)) => {
-                info.state = TaskState::Failed;
-                info.error = Some(view::failure_text(&failed.error));
-            }
-            Some(task_status::Status::Running(_)) | None => return,
+            Some(task_status::Status::Failed(failed)) => info.error = Some(view::failure_text(&failed.error)),
+            _ => {}
         }
-        task.state = info.state;
-        info.rows_read = stage.rows_read(status);
-        for metric in status.metrics.iter().flat_map(|set| &set.metrics) {
-            match &metric.metric {
-                Some(Metric::SpilledBytes(bytes)) => info.spilled += bytes,
-                Some(Metric::Count(count)) if count.name == "bytes_scanned" => info.bytes_read += count.value,
-                _ => {}
+        if let Some(stage) = self.stages.get_mut(&id) {
+            stage.read_metrics(status, &mut info);
+            stage.take_metrics(status);
+            if stage.state() == TaskState::Finished {
+                stage.collects.iter().for_each(|id| self.keys.complete(*id));
             }
-        }
-        stage.take_metrics(status);
-        if stage.state() == TaskState::Finished {
-            stage.collects.iter().for_each(|id| self.keys.complete(*id));
         }
         self.tasks.task(info);
         self.tell_stage(id);
+    }
+
+    /// A worker is lost, and with it what it computes.
+    pub(crate) fn lost(&mut self, worker: &str, address: &str) {
+        let mut lost = Vec::new();
+        for (id, stage) in &mut self.stages {
+            for task in stage.tasks.values_mut() {
+                if task.worker == worker && task.state == TaskState::Running {
+                    task.state = TaskState::Failed;
+                    lost.push((*id, task.clone()));
+                }
+            }
+        }
+        for (id, task) in lost {
+            self.spent += task.spent();
+            let error = Some(format!("the worker at {address} was lost"));
+            self.tasks.task(TaskInfo { error, ..self.info(id, &task) });
+            self.tell_stage(id);
+        }
+    }
+
+    /// A task as it is told, without what it measured.
+    fn info(&self, stage: usize, task: &Task) -> TaskInfo {
+        TaskInfo {
+            stage_id: stage as u64,
+            partition: task.partition,
+            attempt: self.attempt,
+            worker: task.worker.clone(),
+            state: task.state,
+            ..TaskInfo::default()
+        }
+    }
+
+    /// Takes out of the metrics how much memory a worker had reserved.
+    fn note_memory(&mut self, worker: &str, status: &mut TaskStatus) {
+        if let Some(peak) = view::take_memory_peak(&mut status.metrics) {
+            let known = self.memory.entry(worker.to_owned()).or_default();
+            *known = peak.max(*known);
+            self.tasks.memory_peak(self.memory.values().sum());
+        }
     }
 
     fn tell_stage(&mut self, id: usize) {
@@ -154,6 +197,11 @@ impl Record {
         self.running().map(|task| task.slots).sum()
     }
 
+    /// What its tasks took so far, in time of one slot.
+    pub(crate) fn spent(&self) -> Duration {
+        self.running().map(Task::spent).sum::<Duration>() + self.spent
+    }
+
     /// Workers that compute tasks of it now.
     pub(crate) fn busy_workers(&self) -> BTreeSet<String> {
         self.running().map(|task| task.worker.clone()).collect()
@@ -172,77 +220,6 @@ impl Record {
             format!("{head}\n{}", view::with_metrics(stage.plan.as_ref(), &stage.metrics))
         });
         texts.collect::<Vec<_>>().join("\n")
-    }
-}
-
-impl Stage {
-    fn of(plan: &Arc<dyn ExecutionPlan>) -> Self {
-        // The outermost operator writes the output; what it reads is what the tasks are cut of.
-        let input = plan.children().first().map_or(plan, |child| *child);
-        Self {
-            plan: Arc::clone(plan),
-            text: view::stage_text(plan),
-            partitions: input.output_partitioning().partition_count(),
-            covered: 0,
-            tasks: BTreeMap::new(),
-            scans: view::scans(plan.as_ref()),
-            operators: None,
-            metrics: Vec::new(),
-            collects: keys::collects(plan.as_ref()),
-        }
-    }
-
-    /// How many tasks it will have had, as it looks now.
-    fn expected_tasks(&self) -> u64 {
-        let tasks = self.tasks.len() as u64;
-        let missing = self.partitions.saturating_sub(self.covered) as u64;
-        let each = (self.covered as u64).checked_div(tasks).unwrap_or(1).max(1);
-        tasks + missing.div_ceil(each)
-    }
-
-    fn state(&self) -> TaskState {
-        let mut states = self.tasks.values().map(|task| task.state);
-        if states.clone().any(|state| state == TaskState::Failed) {
-            TaskState::Failed
-        } else if self.covered >= self.partitions && states.all(|state| state == TaskState::Finished) {
-            TaskState::Finished
-        } else {
-            TaskState::Running
-        }
-    }
-
-    fn workers(&self) -> usize {
-        self.tasks.values().map(|task| task.worker.as_str()).collect::<BTreeSet<_>>().len()
-    }
-
-    /// Rows that the scans of a task produced, if its operators are those of the plan.
-    fn rows_read(&self, status: &TaskStatus) -> u64 {
-        if status.metrics.len() != self.scans.len() {
-            return 0;
-        }
-        let scans = status.metrics.iter().zip(&self.scans).filter(|(_, scans)| **scans);
-        let metrics = scans.flat_map(|(set, _)| &set.metrics).filter_map(|metric| metric.metric.as_ref());
-        metrics.map(|metric| if let Metric::OutputRows(rows) = metric { *rows } else { 0 }).sum()
-    }
-
-    /// Those of another number of operators than the other tasks reported are left out.
-    fn take_metrics(&mut self, status: &mut TaskStatus) {
-        let measured = std::mem::take(&mut status.metrics);
-        if measured.is_empty() {
-            return;
-        }
-        let operators = *self.operators.get_or_insert_with(|| {
-            // The scheduler warns of stages without any.
-            status.metrics = vec![OperatorMetricsSet::default(); measured.len()];
-            measured.len()
-        });
-        if operators != measured.len() {
-            return;
-        }
-        self.metrics.resize_with(operators, OperatorMetricsSet::default);
-        for (all, new) in self.metrics.iter_mut().zip(&measured) {
-            view::add_metrics(all, new);
-        }
     }
 }
 

@@ -13,6 +13,7 @@ mod files;
 mod jobs;
 mod life;
 mod link;
+mod measured;
 mod membership;
 mod orders;
 mod outcome;

@@ -17,22 +17,33 @@ pub struct DataDir {
 }
 
 impl DataDir {
-    /// Creates the directory unless it exists, and claims it. Blocks for as long as the disk needs.
+    /// Creates the directory of a server unless it exists, and claims it. Blocks for as long as the disk needs.
     ///
     /// # Errors
-    /// [`ErrorKind::Conflict`] when another server holds it, [`ErrorKind::Storage`] when it cannot be created or locked.
+    /// [`ErrorKind::Conflict`] when another process holds it, [`ErrorKind::Storage`] when it cannot be created or locked.
     pub fn claim(path: &Path) -> Result<Self> {
-        let failed = |error| failure(&format!("cannot use data directory '{}'", path.display()), error);
+        Self::claim_as(path, "data directory", "stop that server, or give this one a data_dir of its own")
+    }
+
+    /// The same of a worker's directory.
+    ///
+    /// # Errors
+    /// As [`Self::claim`].
+    pub fn claim_for_worker(path: &Path) -> Result<Self> {
+        Self::claim_as(path, "work directory", "each worker needs a worker.work_dir (--work-dir) of its own")
+    }
+
+    fn claim_as(path: &Path, what: &str, hint: &str) -> Result<Self> {
+        let failed = |error| failure(&format!("cannot use {what} '{}'", path.display()), error);
         create_dir_all(path).map_err(failed)?;
         // The lock has a file of its own, so that it outlives a database that is moved aside.
         let lock = create(&path.join("lock"), OpenOptions::new().create(true).truncate(false)).map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(Error::new(
-                ErrorKind::Conflict,
-                format!("data directory '{}' is in use by another server", path.display()),
-            )
-            .hint("stop that server, or give this one a data_dir of its own")),
+            Err(TryLockError::WouldBlock) => {
+                let message = format!("{what} '{}' is in use by another process", path.display());
+                Err(Error::new(ErrorKind::Conflict, message).hint(hint))
+            }
             Err(TryLockError::Error(error)) => Err(failed(error)),
         }
     }

@@ -49,8 +49,10 @@ pub fn set_level(level: &str) -> Result<(), Error> {
     handle.reload(filter).map_err(|error| Error::internal("the log took no other filter").caused_by(error))
 }
 
-/// Ballista tells whole plans at `info`, with the literals of the statements: not unless somebody asks for more than that.
-const QUIET: &str = "ballista_core=warn,ballista_executor=warn,ballista_scheduler=warn";
+/// Ballista tells whole plans at `info`, with the literals of the statements, and takes what is ordinary for faults: a spill, a job
+/// that was cancelled and has ended. Not unless somebody asks for more than that.
+const QUIET: &str = "ballista_core=warn,ballista_core::execution_plans::sort_shuffle=error,ballista_executor=warn,\
+    ballista_scheduler=warn,ballista_scheduler::state::task_manager=off";
 
 fn filter(level: &str) -> Result<EnvFilter, ParseError> {
     let filter = EnvFilter::try_new(level)?;

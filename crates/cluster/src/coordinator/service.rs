@@ -11,8 +11,8 @@ use ballista_core::serde::protobuf::{
     CreateUpdateSessionResult, ExecuteQueryParams, ExecuteQueryResult, ExecutorHeartbeat, ExecutorRegistration,
     ExecutorStatus, ExecutorStoppedParams, ExecutorStoppedResult, GetJobMetricsParams, GetJobMetricsResult,
     GetJobStatusParams, GetJobStatusResult, HeartBeatParams, HeartBeatResult, PollWorkParams, PollWorkResult,
-    RegisterExecutorParams, RegisterExecutorResult, RemoveSessionParams, RemoveSessionResult, UpdateTaskStatusParams,
-    UpdateTaskStatusResult, executor_status,
+    RegisterExecutorParams, RegisterExecutorResult, RemoveSessionParams, RemoveSessionResult, TaskStatus,
+    UpdateTaskStatusParams, UpdateTaskStatusResult, executor_status, task_status,
 };
 use ballista_core::serde::scheduler::ExecutorMetadata;
 use ballista_scheduler::cluster::ClusterState;
@@ -36,6 +36,17 @@ impl Service {
         Self { parts, deliveries: Deliveries::default() }
     }
 
+    /// Tries whether the worker is where it says: what can not be reached gets no tasks.
+    async fn reach(&self, worker: &ExecutorMetadata) -> Result<(), Status> {
+        let ExecutorMetadata { host, port, .. } = worker;
+        let reached = self.parts.transport.probe(host, *port).await;
+        reached.map_err(|reason| {
+            let told = format!("the coordinator does not reach this worker at {host}:{port}: {reason}");
+            // Another certificate is needed; everything else may pass.
+            if reason.contains("certificate") { Status::failed_precondition(told) } else { Status::unavailable(told) }
+        })
+    }
+
     /// Jobs that a worker holds files of and nobody needs: their end did not reach it.
     fn remove_leftovers(&self, worker: &str, held: &[String]) {
         for job in held.iter().filter(|job| self.parts.jobs.get(job).is_none()) {
@@ -53,10 +64,15 @@ impl SchedulerGrpc for Service {
         let peer = request.remote_addr();
         let registration = request.into_inner().metadata.ok_or_else(|| malformed("no worker"))?;
         let worker = described(registration, peer)?;
+        self.reach(&worker).await?;
         tracing::info!(
             worker = %worker.id, address = %format!("{}:{}", worker.host, worker.port),
             slots = worker.specification.vcores, version = %report.version, "a worker joins"
         );
+        for earlier in self.parts.members.at(&worker.host, worker.port).iter().filter(|earlier| **earlier != worker.id)
+        {
+            self.parts.lose(earlier, "another worker is at its address").await;
+        }
         let id = worker.id.clone();
         let joined = self.parts.members.join(worker, report).await;
         joined.map_err(|error| Status::already_exists(error.to_string()))?;
@@ -84,6 +100,14 @@ impl SchedulerGrpc for Service {
         if self.parts.members.reach(&worker).is_none() {
             return Err(Status::failed_precondition("the worker is not known: it must join again"));
         }
+        let is_progress = |status: &TaskStatus| matches!(status.status, Some(task_status::Status::Running(_)));
+        let progress: Vec<TaskStatus> = params.task_status.extract_if(.., |status| is_progress(status)).collect();
+        if !progress.is_empty() {
+            progress.into_iter().for_each(|status| self.parts.jobs.computes(&worker, status));
+            if params.task_status.is_empty() {
+                return Ok(Response::new(UpdateTaskStatusResult { success: true }));
+            }
+        }
         let parts = Arc::clone(&self.parts);
         let work = async move {
             for status in &mut params.task_status {
@@ -103,6 +127,7 @@ impl SchedulerGrpc for Service {
     async fn executor_stopped(&self, request: Request<ExecutorStoppedParams>) -> Answer<ExecutorStoppedResult> {
         let ExecutorStoppedParams { executor_id, reason } = request.into_inner();
         tracing::info!(worker = %executor_id, %reason, "the worker leaves");
+        self.parts.members.leaves(&executor_id);
         self.parts.lose(&executor_id, &reason).await;
         self.deliveries.forget(&executor_id);
         Ok(Response::new(ExecutorStoppedResult {}))

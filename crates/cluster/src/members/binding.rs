@@ -5,7 +5,7 @@
 //! partitions of a stage that has very many, which take turns on the worker.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -25,7 +25,7 @@ use crate::plan::{are_apart, collapses};
 /// Tasks of one stage for each slot of the cluster, at most: enough for slots that are done early to get more.
 const TASKS_PER_SLOT: usize = 32;
 
-/// Gives tasks to workers in turn, the one with most free slots first.
+/// Gives the tasks of one job to workers in turn, the one with most free slots first.
 ///
 /// Stages whose runtime filters wait for keys get none before those are known.
 #[derive(Debug)]
@@ -33,17 +33,22 @@ pub(super) struct Binding {
     pub(super) jobs: Arc<Jobs>,
     /// Slots of the cluster, free or not.
     pub(super) slots: usize,
+    /// Of what Ballista's accounts know as free slots of a worker, the reserve.
+    pub(super) reserved: HashMap<String, u32>,
+    /// Slots that the job has, and up to how many it may take from the reserve.
+    pub(super) held: u32,
+    pub(super) share: u32,
 }
 
 #[async_trait]
 impl DistributionPolicy for Binding {
     async fn bind_tasks(
         &self,
-        mut budgets: Vec<&mut AvailableVcores>,
+        budgets: Vec<&mut AvailableVcores>,
         jobs: Arc<HashMap<JobId, JobInfoCache>>,
     ) -> datafusion::error::Result<Vec<BoundTask>> {
-        budgets.sort_by_key(|budget| Reverse(budget.vcores));
-        let (mut bound, mut turn) = (Vec::new(), 0);
+        let mut free = Free::of(budgets, self);
+        let mut bound = Vec::new();
         for (id, job) in jobs.iter() {
             if !matches!(job.status, Some(job_status::Status::Running(_))) {
                 continue;
@@ -66,12 +71,10 @@ impl DistributionPolicy for Binding {
                 };
                 stage.plan = told;
                 let share = Share::of(stage, self.slots);
-                while let Some(at) = next_free(&budgets, turn) {
-                    turn = at + 1;
-                    match share.task(stage, budgets[at], id, &session) {
-                        Some(task) => bound.push(task),
-                        None => break,
-                    }
+                while let Some((worker, slots)) = free.next() {
+                    let Some(task) = share.task(stage, (&worker, slots), id, &session) else { break };
+                    free.take(&worker, task.vcores_consumed);
+                    bound.push((worker, task));
                 }
                 // What is left of the stage waits for a slot.
                 if !stage.pending.is_empty() {
@@ -93,10 +96,47 @@ fn is_collected(stages: &HashMap<usize, ExecutionStage>, filter: FilterId) -> bo
     unfinished.any(|stage| keys::collects(stage.plan()).contains(&filter))
 }
 
-/// Whose turn it is, from `turn` on.
-fn next_free(budgets: &[&mut AvailableVcores], turn: usize) -> Option<usize> {
-    let count = budgets.len();
-    (turn..turn + count).map(|at| at % count).find(|at| budgets[*at].vcores > 0)
+/// The free slots of the workers, as one job may take them: their own, and when there are none, some of the reserve.
+#[derive(Debug)]
+struct Free<'a> {
+    /// With the reserve of each. Whose turn it is comes first.
+    workers: VecDeque<(&'a mut AvailableVcores, u32)>,
+    held: u32,
+    share: u32,
+}
+
+impl<'a> Free<'a> {
+    fn of(mut budgets: Vec<&'a mut AvailableVcores>, binding: &Binding) -> Self {
+        budgets.sort_by_key(|budget| Reverse(budget.vcores));
+        let reserved = |budget: &AvailableVcores| binding.reserved.get(&budget.executor_id).copied().unwrap_or(0);
+        let workers = budgets.into_iter().map(|budget| {
+            let reserve = reserved(budget);
+            (budget, reserve)
+        });
+        Self { workers: workers.collect(), held: binding.held, share: binding.share }
+    }
+
+    /// Whose turn it is, and how many slots there are.
+    fn next(&self) -> Option<(String, u32)> {
+        let extra =
+            self.share.saturating_sub(self.held).div_ceil(u32::try_from(self.workers.len()).unwrap_or(1).max(1));
+        let own = |(worker, reserve): &(&mut AvailableVcores, u32)| worker.vcores.saturating_sub(*reserve);
+        let found = self.workers.iter().map(|worker| (worker, own(worker))).find(|(_, free)| *free > 0);
+        let found = found.or_else(|| {
+            self.workers.iter().map(|worker| (worker, worker.0.vcores.min(extra))).find(|(_, free)| *free > 0)
+        });
+        found.map(|((worker, _), free)| (worker.executor_id.clone(), free))
+    }
+
+    /// A task takes slots of this worker; the others are next.
+    fn take(&mut self, id: &str, slots: u32) {
+        let Some(at) = self.workers.iter().position(|(worker, _)| worker.executor_id == id) else { return };
+        if let Some((worker, _)) = self.workers.get_mut(at) {
+            worker.vcores = worker.vcores.saturating_sub(slots);
+            self.held += slots;
+        }
+        self.workers.rotate_left(at + 1);
+    }
 }
 
 /// How the partitions of a stage are shared out.
@@ -124,18 +164,18 @@ impl Share {
         Self::Parts { slots: if by_task == 0 { usize::MAX } else { by_task }, each: each.max(1) }
     }
 
-    /// The next task, if partitions wait for one; takes its slots from those of the worker.
+    /// The next task for a worker with so many free slots, if partitions wait for one.
     fn task(
         self,
         stage: &mut RunningStage,
-        worker: &mut AvailableVcores,
+        (worker, free): (&str, u32),
         job: &JobId,
         session: &str,
-    ) -> Option<BoundTask> {
+    ) -> Option<TaskDescription> {
         let (slots, most) = match self {
             Self::Whole => (1, usize::MAX),
             Self::Parts { slots, each } => {
-                let slots = slots.min(worker.vcores as usize);
+                let slots = slots.min(free as usize);
                 (slots, slots.saturating_mul(each))
             }
         };
@@ -143,17 +183,16 @@ impl Share {
         if partitions.is_empty() {
             return None;
         }
-        let vcores_consumed = u32::try_from(slots.min(partitions.len())).unwrap_or(worker.vcores).min(worker.vcores);
-        worker.vcores -= vcores_consumed;
+        let vcores_consumed = u32::try_from(slots.min(partitions.len())).unwrap_or(free).min(free);
         // Tasks are numbered as they are given.
         let task_id = stage.task_infos.len();
         let failures = partitions.iter().filter_map(|partition| stage.task_failure_numbers.get(*partition));
         let task_attempt = failures.copied().max().unwrap_or(0);
-        let mut info = create_task_info(worker.executor_id.clone(), task_id);
+        let mut info = create_task_info(worker.to_owned(), task_id);
         info.global_input_partition_ids.clone_from(&partitions);
         info.vcores_consumed = vcores_consumed;
         stage.task_infos.push(info);
-        let task = TaskDescription {
+        Some(TaskDescription {
             session_id: session.to_owned(),
             key: TaskKey { job_id: job.clone(), stage_id: stage.stage_id, task_id },
             stage_attempt_num: stage.stage_attempt_num,
@@ -162,7 +201,44 @@ impl Share {
             vcores_consumed,
             plan: Arc::clone(&stage.plan),
             session_config: Arc::clone(&stage.session_config),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a job takes of two workers of one slot each that have this much left with their reserve of three.
+    fn taken(left: u32, held: u32, share: u32) -> Vec<String> {
+        let mut workers = ["a", "b"].map(|id| AvailableVcores { executor_id: id.to_owned(), vcores: left });
+        let binding = Binding {
+            jobs: Arc::default(),
+            slots: 2,
+            reserved: HashMap::from([("a".to_owned(), 3), ("b".to_owned(), 3)]),
+            held,
+            share,
         };
-        Some((worker.executor_id.clone(), task))
+        let mut free = Free::of(workers.iter_mut().collect(), &binding);
+        let mut taken = Vec::new();
+        while let Some((worker, slots)) = free.next() {
+            free.take(&worker, slots);
+            taken.extend((0..slots).map(|_| worker.clone()));
+        }
+        taken
+    }
+
+    #[test]
+    fn a_job_alone_takes_all_slots_and_nothing_of_the_reserve() {
+        assert_eq!(taken(4, 0, 2), ["a", "b"]);
+        assert_eq!(taken(4, 0, 1), ["a", "b"], "what is free is not kept back");
+    }
+
+    #[test]
+    fn a_job_beside_others_takes_its_share_of_the_reserve() {
+        assert_eq!(taken(3, 0, 2), ["a", "b"], "each worker gets a part");
+        assert_eq!(taken(3, 1, 2), ["a"]);
+        assert_eq!(taken(3, 2, 2), [""; 0]);
+        assert_eq!(taken(0, 0, 2), [""; 0], "the reserve is bounded too");
     }
 }

@@ -1,11 +1,16 @@
 //! The slots of the workers, as the scheduler binds tasks to them, and what happens to jobs whose worker is lost.
 //!
+//! A job whose tasks take long would keep all others waiting for a slot. So each worker has more slots in Ballista's accounts
+//! than it really has: a reserve, for jobs that have just begun and for jobs that have less than their share. The tasks of a
+//! worker that has more than its slots share its threads.
+//!
 //! When a worker is lost, Ballista re-runs the stages that it took part in, and both of its planners do that wrongly: output that
 //! was told already is counted twice, or the job waits for ever. So the jobs of a lost worker are ended before Ballista hears of
 //! the loss, and the queries begin anew.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use ballista_core::JobId;
@@ -18,8 +23,13 @@ use ballista_scheduler::state::task_manager::JobInfoCache;
 use chrono::Utc;
 
 use super::binding::Binding;
-use super::{MAX_LOST, Member, Members, chosen};
+use super::{Gone, MAX_GONE, Member, Members, chosen};
+use crate::config::RESERVE;
+use crate::jobs::Job;
 use crate::join::Report;
+
+/// What a job may have computed for each slot of the cluster, and has still just begun.
+const YOUTH: Duration = Duration::from_secs(1);
 
 impl Members {
     /// A worker joins.
@@ -28,13 +38,19 @@ impl Members {
     /// Its id is taken.
     pub(crate) async fn join(&self, metadata: ExecutorMetadata, report: Report) -> Result<()> {
         let slots = metadata.specification.vcores;
-        let data = ExecutorData { executor_id: metadata.id.clone(), total_vcores: slots, available_vcores: slots };
+        let with_reserve = slots.saturating_mul(1 + RESERVE);
+        let data = ExecutorData {
+            executor_id: metadata.id.clone(),
+            total_vcores: with_reserve,
+            available_vcores: with_reserve,
+        };
         self.accounts.register_executor(metadata.clone(), data).await?;
         let now = Utc::now();
         let member = Member {
             metadata,
             report,
-            lost: false,
+            gone: None,
+            leaving: false,
             ordered_to_drain: false,
             suspected: None,
             bound: 0,
@@ -52,13 +68,13 @@ impl Members {
     /// Takes a worker out; it gets no task from here on. Returns where it was, if it was in.
     fn take_out(&self, id: &str) -> Option<String> {
         let mut workers = self.workers.lock();
-        let member = workers.get_mut(id).filter(|member| !member.lost)?;
-        member.lost = true;
+        let member = workers.get_mut(id).filter(|member| !member.is_gone())?;
+        member.gone = Some(if member.leaving { Gone::Left } else { Gone::Lost });
         member.bound = 0;
         let address = member.address();
-        while workers.values().filter(|member| member.lost).count() > MAX_LOST {
-            let lost = workers.iter().filter(|(_, member)| member.lost);
-            let Some(oldest) = lost.min_by_key(|(_, member)| member.last_seen).map(|(id, _)| id.clone()) else { break };
+        while workers.values().filter(|member| member.is_gone()).count() > MAX_GONE {
+            let gone = workers.iter().filter(|(_, member)| member.is_gone());
+            let Some(oldest) = gone.min_by_key(|(_, member)| member.last_seen).map(|(id, _)| id.clone()) else { break };
             workers.remove(&oldest);
         }
         self.count(&workers);
@@ -78,7 +94,7 @@ impl Members {
             }
         }
         let mut leaked: Vec<ExecutorSlot> = Vec::new();
-        for (id, member) in self.workers.lock().iter_mut().filter(|(_, member)| !member.lost) {
+        for (id, member) in self.workers.lock().iter_mut().filter(|(_, member)| !member.is_gone()) {
             let surplus = member.bound.saturating_sub(explained.get(id).copied().unwrap_or(0));
             let certain = surplus.min(std::mem::replace(&mut member.unexplained, surplus));
             if certain > 0 {
@@ -93,14 +109,30 @@ impl Members {
     }
 
     /// The jobs in the order in which they get slots: who has fewest comes first, among equals who came first.
-    fn in_turn(&self, active: &HashMap<JobId, JobInfoCache>) -> Vec<(JobId, JobInfoCache)> {
+    fn in_turn(&self, active: &HashMap<JobId, JobInfoCache>) -> Vec<(Arc<Job>, JobInfoCache)> {
         let jobs = active.iter().filter_map(|(id, cache)| {
             let job = self.jobs.get(id.as_str()).filter(|job| job.wants_tasks())?;
-            Some(((job.slots(), job.rank), (id.clone(), cache.clone())))
+            Some(((job.slots(), job.rank), (job, cache.clone())))
         });
         let mut jobs: Vec<_> = jobs.collect();
         jobs.sort_by_key(|(turn, _)| *turn);
         jobs.into_iter().map(|(_, job)| job).collect()
+    }
+
+    /// How the next tasks of one among so many jobs are bound.
+    fn binding(&self, job: &Job, jobs: usize) -> Binding {
+        let slots = self.width().slots;
+        let is_young = job.spent() < YOUTH.saturating_mul(u32::try_from(slots).unwrap_or(u32::MAX));
+        let share = if is_young { slots } else { slots.div_ceil(jobs.max(1)) };
+        let workers = self.workers.lock();
+        let reserve = |member: &Member| member.metadata.specification.vcores.saturating_mul(RESERVE);
+        Binding {
+            jobs: Arc::clone(&self.jobs),
+            slots,
+            reserved: workers.iter().map(|(id, member)| (id.clone(), reserve(member))).collect(),
+            held: u32::try_from(job.slots()).unwrap_or(u32::MAX),
+            share: u32::try_from(share).unwrap_or(u32::MAX),
+        }
     }
 
     /// Notes the tasks that were bound.
@@ -128,12 +160,12 @@ impl ClusterState for Members {
     ) -> Result<Vec<BoundTask>> {
         let _binding = self.binding.lock().await;
         let chosen = chosen(&self.workers.lock());
-        let policy: Arc<dyn DistributionPolicy> =
-            Arc::new(Binding { jobs: Arc::clone(&self.jobs), slots: self.width().slots });
         let mut bound = Vec::new();
-        for (id, job) in self.in_turn(&active_jobs) {
-            let one = Arc::new(HashMap::from([(id, job)]));
-            let policy = TaskDistributionPolicy::Custom(Arc::clone(&policy));
+        let jobs = self.in_turn(&active_jobs);
+        for (job, cache) in &jobs {
+            let one = Arc::new(HashMap::from([(job.id.clone(), cache.clone())]));
+            let policy: Arc<dyn DistributionPolicy> = Arc::new(self.binding(job, jobs.len()));
+            let policy = TaskDistributionPolicy::Custom(policy);
             let tasks = self.accounts.bind_schedulable_tasks(policy, one, Some(chosen.clone())).await?;
             self.note(&tasks);
             bound.extend(tasks);
@@ -147,7 +179,7 @@ impl ClusterState for Members {
             let mut workers = self.workers.lock();
             for (id, count) in slots {
                 // Never more than are occupied: some failures are told twice.
-                if let Some(member) = workers.get_mut(&id).filter(|member| !member.lost) {
+                if let Some(member) = workers.get_mut(&id).filter(|member| !member.is_gone()) {
                     let count = count.min(member.bound);
                     member.bound -= count;
                     freed.push((id, count));

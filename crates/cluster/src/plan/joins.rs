@@ -2,7 +2,7 @@
 //!
 //! In one process, the partitions of a join share the side that is collected, and mark in it which rows found a partner. In a
 //! cluster each task has a copy of that side, and none knows what the others found. So only those joins collect a side whose
-//! rows all come from the other one; the rest exchange both sides by their keys.
+//! rows all come from the other one; the rest exchange both sides by their keys, or are computed by one task.
 
 use std::sync::Arc;
 
@@ -11,8 +11,9 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::error::Result;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, replace_children_if_necessary};
 
 /// The name of the rule that decides which sides are collected.
 const SELECTION: &str = "join_selection";
@@ -39,6 +40,22 @@ pub(super) fn among(
         }
     }
     all
+}
+
+/// Joins of `NOT IN`, to which a null on one side means something for all rows of the other, see both sides whole.
+pub(super) fn whole(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let whole = plan.transform_up(|node| {
+        let Some(join) = node.downcast_ref::<HashJoinExec>().filter(|join| join.null_aware) else {
+            return Ok(Transformed::no(node));
+        };
+        if join.right().output_partitioning().partition_count() == 1 {
+            return Ok(Transformed::no(node));
+        }
+        let right = Arc::new(CoalescePartitionsExec::new(Arc::clone(join.right())));
+        let children = vec![Arc::clone(join.left()), right as _];
+        Ok(Transformed::yes(replace_children_if_necessary(node, children)?))
+    });
+    whole.data()
 }
 
 /// Exchanges both sides of joins of which one must not be collected.

@@ -36,7 +36,7 @@ fn check_stage(node: &Arc<dyn ExecutionPlan>) -> Result<(), String> {
         return Err("rows would be exchanged within a stage".to_owned());
     }
     if shares_a_side(node) {
-        return Err(format!("{} is one for all partitions of a stage", node.name()));
+        return Err(format!("its {} has to see all rows at one place", node.name()));
     }
     check_inputs(node).map_err(|error| format!("{} can not be computed after a stage: {error}", node.name()))?;
     node.children().into_iter().try_for_each(check_stage)
@@ -46,10 +46,8 @@ fn check_stage(node: &Arc<dyn ExecutionPlan>) -> Result<(), String> {
 fn shares_a_side(node: &Arc<dyn ExecutionPlan>) -> bool {
     if let Some(join) = node.downcast_ref::<HashJoinExec>() {
         let collects = *join.partition_mode() == PartitionMode::CollectLeft;
-        return join.null_aware
-            || collects
-                && !comes_from_right(*join.join_type())
-                && join.right().output_partitioning().partition_count() > 1;
+        return (join.null_aware || collects && !comes_from_right(*join.join_type()))
+            && join.right().output_partitioning().partition_count() > 1;
     }
     node.downcast_ref::<NestedLoopJoinExec>().is_some_and(|join| {
         !comes_from_right(*join.join_type()) && join.right().output_partitioning().partition_count() > 1

@@ -88,6 +88,8 @@ impl Attempt {
             return Err(Failure::of(Why::Workers, nobody()));
         }
         let state = plan::state(&work.state, &self.parts.config, width, self.job.id.as_str());
+        let stages = plan::stages(&work.distributed, state.config_options());
+        self.job.planned(&stages.map_err(|reason| Failure::of(Why::Query, Error::unsupported(reason)))?);
         let context = Arc::new(SessionContext::new_with_state(state));
         let (tell, news) = mpsc::channel(NEWS);
         self.release.submitted = true;

@@ -115,6 +115,19 @@ async fn with_tls_both_sides_show_a_certificate_of_the_authority() {
     call(&transport(Some("right"), Some(theirs)), &server).await.unwrap_err();
 }
 
+#[tokio::test]
+async fn who_is_not_where_its_certificate_says_is_found_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let ours = transport(Some("right"), Some(pki(&folder, "ours")));
+    let server = served(&ours).await;
+    ours.probe("localhost", server.port).await.unwrap();
+    let elsewhere = ours.probe("127.0.0.1", server.port).await.unwrap_err();
+    assert!(elsewhere.contains("certificate"), "{elsewhere}");
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let refused = ours.probe("localhost", nobody).await.unwrap_err();
+    assert!(!refused.contains("certificate"), "{refused}");
+}
+
 #[test]
 fn broken_files_and_empty_tokens_refuse_to_start() {
     let folder = tempfile::tempdir().unwrap();

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use ballista_core::serde::protobuf::{MultiTaskDefinition, OperatorMetricsSet};
+use ballista_core::serde::protobuf::MultiTaskDefinition;
 use ballista_core::serde::scheduler::TaskDefinition;
 use datafusion::error::{DataFusionError, Result};
 use tidemill_engine::error::Error;
 
-use super::Shared;
 use super::jobs::Accepted;
+use super::measured::measured;
 use super::membership::Membership;
 use super::outcome::{Run, Written, status};
-use crate::view::sum_metrics;
+use super::{Shared, quota};
 
 /// Takes tasks on and computes them; does not wait for them.
 pub(super) fn launch(shared: &Arc<Shared>, membership: &Arc<Membership>, tasks: MultiTaskDefinition) {
@@ -53,7 +53,14 @@ async fn compute(shared: Arc<Shared>, membership: Arc<Membership>, task: TaskDef
             write(&shared, &membership, task, &accepted).await
         })
     };
-    let outcome = computing.await.unwrap_or_else(|lost| Err(panicked(&lost)));
+    let mut outcome = computing.await.unwrap_or_else(|lost| Err(panicked(&lost)));
+    if let Ok(written) = &outcome {
+        let bytes = written.partitions.iter().map(|partition| partition.num_bytes).sum();
+        quota::written(&shared, &membership, bytes).await;
+        if let Some(reason) = accepted.job.reason() {
+            outcome = Err(DataFusionError::Execution(reason.to_owned()));
+        }
+    }
     let ended = status(&membership.id, &accepted, Run { ended: now(), ..run }, outcome);
     if let Ok(accepted) = Arc::try_unwrap(accepted) {
         membership.reports.send(ended, accepted).await;
@@ -64,14 +71,11 @@ async fn write(shared: &Shared, membership: &Membership, task: TaskDefinition, a
     let task_id = task.task_id;
     let stage = shared.stages.ready(task, accepted, &membership.folder)?;
     let executor = stage.executor;
+    accepted.computed_by(&executor);
     let partitions = executor.execute_query_stage(task_id, stage.context).await?;
-    let metrics = executor.collect_plan_metrics().into_iter().map(TryInto::<OperatorMetricsSet>::try_into);
-    // Numbers that can not be sent are no reason to fail what is written.
-    let metrics = metrics.collect::<std::result::Result<Vec<_>, _>>().unwrap_or_default();
-    let metrics = metrics.iter().map(sum_metrics).collect();
     Ok(Written {
         partitions,
-        metrics,
+        metrics: measured(executor.as_ref(), &accepted.job),
         runtime_stats: executor.collect_runtime_stats_reports(),
         window_state: executor.collect_window_state_reports()?,
         keys: stage.collected.iter().map(|collected| collected.tell()).collect(),

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use ballista_core::serde::protobuf::MultiTaskDefinition;
+use ballista_executor::execution_engine::QueryStageExecutor;
 use datafusion::error::DataFusionError;
 use parking_lot::Mutex;
 use tidemill_engine::error::{Error, Result};
@@ -34,12 +35,21 @@ pub(super) struct Job {
     stop: CancellationToken,
     /// Why it was stopped, if it was not the coordinator who did.
     reason: OnceLock<String>,
-    tasks: Mutex<HashMap<TaskNumber, CancellationToken>>,
+    tasks: Mutex<HashMap<TaskNumber, Task>>,
     /// Everything that computes for it.
     pub(super) alive: TaskTracker,
     /// The memory and the spill space of its tasks.
     runtime: OnceLock<QueryRuntime>,
 }
+
+struct Task {
+    stop: CancellationToken,
+    /// What computes it, when it does.
+    stage: Option<Weak<dyn QueryStageExecutor>>,
+}
+
+/// A task that computes: of which job, which one, and what computes it.
+pub(super) type Computing = (Arc<Job>, TaskNumber, Arc<dyn QueryStageExecutor>);
 
 /// A task that the worker owes the coordinator an end of. It counts until this is dropped.
 pub(super) struct Accepted {
@@ -64,6 +74,15 @@ impl FirstError {
 
     pub(super) fn take(&self) -> Option<DataFusionError> {
         self.0.lock().take()
+    }
+}
+
+impl Accepted {
+    /// Notes what computes it.
+    pub(super) fn computed_by(&self, stage: &Arc<dyn QueryStageExecutor>) {
+        if let Some(task) = self.job.tasks.lock().get_mut(&self.number) {
+            task.stage = Some(Arc::downgrade(stage));
+        }
     }
 }
 
@@ -93,6 +112,11 @@ impl Job {
     /// Why the worker ended it, as text for the coordinator.
     pub(super) fn reason(&self) -> Option<&str> {
         self.reason.get().map(String::as_str)
+    }
+
+    /// The most memory that its tasks had at once, in bytes.
+    pub(super) fn memory_peak(&self) -> u64 {
+        self.runtime.get().map_or(0, QueryRuntime::memory_peak)
     }
 
     /// What its tasks compute with.
@@ -125,7 +149,7 @@ impl Jobs {
         let job = Arc::clone(self.jobs.lock().entry(tasks.job_id.clone()).or_insert_with(|| Job::begin(&tasks.job_id)));
         let accept = |task_id: u32| {
             let (number, stop) = ((tasks.stage_id, task_id), job.stop.child_token());
-            job.tasks.lock().insert(number, stop.clone());
+            job.tasks.lock().insert(number, Task { stop: stop.clone(), stage: None });
             self.tasks.fetch_add(1, Ordering::Relaxed);
             let (job, count) = (Arc::clone(&job), Arc::clone(&self.tasks));
             Accepted { job, number, stop, first_error: FirstError::default(), count }
@@ -136,9 +160,9 @@ impl Jobs {
     /// Ends one task; one that is not there has ended.
     pub(super) fn cancel(&self, job: &str, number: TaskNumber) {
         let job = self.jobs.lock().get(job).cloned();
-        let task = job.and_then(|job| job.tasks.lock().get(&number).cloned());
-        if let Some(task) = task {
-            task.cancel();
+        let stop = job.and_then(|job| job.tasks.lock().get(&number).map(|task| task.stop.clone()));
+        if let Some(stop) = stop {
+            stop.cancel();
         }
     }
 
@@ -171,6 +195,18 @@ impl Jobs {
     /// Tasks that have not been answered.
     pub(super) fn tasks(&self) -> usize {
         self.tasks.load(Ordering::Relaxed)
+    }
+
+    /// Some of the tasks that compute now.
+    pub(super) fn computing(&self, most: usize) -> Vec<Computing> {
+        let jobs: Vec<Arc<Job>> = self.jobs.lock().values().map(Arc::clone).collect();
+        let mut found = Vec::new();
+        for job in jobs {
+            let tasks = job.tasks.lock();
+            let stages = tasks.iter().filter_map(|(number, task)| Some((*number, task.stage.as_ref()?.upgrade()?)));
+            found.extend(stages.map(|(number, stage)| (Arc::clone(&job), number, stage)).take(most - found.len()));
+        }
+        found
     }
 
     /// Jobs that have not been ended.

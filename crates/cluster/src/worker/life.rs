@@ -9,10 +9,11 @@ use tonic::{Code, Status};
 
 use super::Shared;
 use super::link::{self, Link};
+use super::measured::progress;
 use super::membership::Membership;
 
 /// How often the coordinator hears of a worker.
-const HEARTBEAT: Duration = Duration::from_secs(5);
+const HEARTBEAT: Duration = Duration::from_secs(1);
 /// A coordinator that does not answer for so long has given the worker up, with all that it computes.
 const GIVEN_UP: Duration = Duration::from_secs(60);
 /// How often a worker that is to leave looks whether it is still needed.
@@ -70,7 +71,9 @@ async fn join(shared: &Shared, link: &Link) -> Result<Option<()>> {
             return Err(refusal);
         }
         if !told {
-            tracing::warn!(coordinator = %shared.config.coordinator, reason = %link::reason(&status), "can not join yet, trying on");
+            let hint = link::mismatch(shared, &status).unwrap_or_default();
+            let reason = link::reason(&status);
+            tracing::warn!(coordinator = %shared.config.coordinator, %reason, hint, "can not join yet, trying on");
             told = true;
         }
         tokio::select! {
@@ -83,11 +86,16 @@ async fn join(shared: &Shared, link: &Link) -> Result<Option<()>> {
 /// The coordinator's no, which asking again does not change.
 fn refusal(shared: &Shared, status: &Status) -> Option<Error> {
     let kind = match status.code() {
+        _ if link::is_foreign(status) => ErrorKind::Unsupported,
         Code::Unauthenticated => ErrorKind::Unauthenticated,
         Code::FailedPrecondition | Code::InvalidArgument => ErrorKind::Unsupported,
         _ => return None,
     };
-    let message = format!("coordinator {} refuses this worker: {}", shared.config.coordinator, status.message());
+    let coordinator = &shared.config.coordinator;
+    let message = match link::mismatch(shared, status) {
+        Some(why) => format!("{coordinator} does not take this worker: {why}"),
+        None => format!("coordinator {coordinator} refuses this worker: {}", status.message()),
+    };
     Some(Error::new(kind, message))
 }
 
@@ -107,7 +115,10 @@ async fn attend(shared: &Shared, link: &Link, membership: &Membership) -> Result
         if Instant::now() >= next {
             next = Instant::now() + HEARTBEAT;
             match link.beat(&membership.report(shared)).await {
-                Ok(true) => membership.heard(),
+                Ok(true) => {
+                    membership.heard();
+                    link.progress(progress(&membership.id, &membership.jobs)).await;
+                }
                 Ok(false) => return Ok(Ending::Unknown("the coordinator does not know this worker")),
                 Err(status) => {
                     if let Some(refusal) = refusal(shared, &status) {

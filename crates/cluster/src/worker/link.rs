@@ -8,7 +8,8 @@ use ballista_core::BALLISTA_PROTOCOL_VERSION;
 use ballista_core::serde::protobuf::scheduler_grpc_client::SchedulerGrpcClient;
 use ballista_core::serde::protobuf::{
     ExecutorOperatingSystemSpecification, ExecutorRegistration, ExecutorResource, ExecutorSpecification,
-    ExecutorStatus, ExecutorStoppedParams, HeartBeatParams, RegisterExecutorParams, executor_resource, executor_status,
+    ExecutorStatus, ExecutorStoppedParams, HeartBeatParams, RegisterExecutorParams, TaskStatus, UpdateTaskStatusParams,
+    executor_resource, executor_status,
 };
 use tidemill_engine::error::Result;
 use tonic::{Code, Request, Status};
@@ -16,7 +17,7 @@ use tonic::{Code, Request, Status};
 use super::Shared;
 use super::membership::Membership;
 use crate::join::Report;
-use crate::transport::{MAX_MESSAGE, Wire};
+use crate::transport::{MAX_MESSAGE, Wire, innermost};
 
 /// How long the coordinator may take to answer what is small.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -83,6 +84,17 @@ impl Link {
         Ok(!answer.into_inner().reregister)
     }
 
+    /// Says how far tasks are. What gets lost is told again with the next.
+    pub(super) async fn progress(&self, tasks: Vec<TaskStatus>) {
+        if tasks.is_empty() {
+            return;
+        }
+        let message = UpdateTaskStatusParams { executor_id: self.registration.id.clone(), task_status: tasks };
+        if let Err(status) = self.client.clone().update_task_status(patient(message)).await {
+            tracing::debug!(reason = %reason(&status), "the progress of tasks was not taken");
+        }
+    }
+
     /// Says that the worker is gone; a coordinator that does not hear it notices later.
     pub(super) async fn leave(&self, reason: &str) {
         let mut request = Request::new(ExecutorStoppedParams {
@@ -108,11 +120,26 @@ fn patient<T>(message: T) -> Request<T> {
 
 /// What a failed call tells, down to the reason of the transport.
 pub(super) fn reason(status: &Status) -> String {
-    let mut text = status.message().to_owned();
-    let mut cause = status.source();
-    while let Some(error) = cause {
-        text = error.to_string();
-        cause = error.source();
+    status.source().map_or_else(|| status.message().to_owned(), innermost)
+}
+
+/// Whether somebody answers who is no coordinator: a server of another kind, or another port of one.
+pub(super) fn is_foreign(status: &Status) -> bool {
+    let signs = ["grpc-status header missing", "while receiving response with status"];
+    status.code() == Code::Unimplemented || signs.iter().any(|sign| status.message().contains(sign))
+}
+
+/// Why whoever answers, or does not, can not be the coordinator of this worker, as far as that can be told.
+pub(super) fn mismatch(shared: &Shared, status: &Status) -> Option<&'static str> {
+    let reason = reason(status);
+    if reason.contains("InvalidContentType") {
+        return Some("it does not speak TLS, and this worker does: cluster.tls must be the same on both");
     }
-    text
+    if is_foreign(status) {
+        return Some("it is no coordinator that workers join: worker.coordinator is what it lists as door=scheduler");
+    }
+    let broken = ["h2 protocol error", "connection closed", "broken pipe", "reset by peer", "unexpected end of file"];
+    let is_broken = broken.iter().any(|sign| reason.to_lowercase().contains(sign));
+    (is_broken && !shared.transport.is_encrypted())
+        .then_some("it closes the connection: does it use cluster.tls, which this worker does not?")
 }

@@ -103,7 +103,7 @@ fn error_like(error: &DataFusionError) -> DataFusionError {
 fn classify(worker: &str, error: DataFusionError) -> Error {
     let text = error.to_string();
     if is_disk_full(&text) {
-        return Error::new(ErrorKind::Resources, format!("the disk of worker {worker} is full: {text}"))
+        return Error::new(ErrorKind::Resources, format!("the disk of worker {worker} is full"))
             .about(Subject::Disk)
             .hint("narrow the query, add workers, or give worker.work_dir more space");
     }
@@ -111,7 +111,31 @@ fn classify(worker: &str, error: DataFusionError) -> Error {
         tracing::error!(%text, "a task panicked");
         return Error::internal(text);
     }
-    Error::from(unwrapped(error))
+    let error = Error::from(unwrapped(error));
+    match error.kind() {
+        // Each worker has its own.
+        ErrorKind::Resources | ErrorKind::Storage => located(worker, error),
+        _ => error,
+    }
+}
+
+/// The error with the worker whose memory, disk or way to the store it is.
+fn located(worker: &str, error: Error) -> Error {
+    let told = Error::new(error.kind(), format!("on worker {worker}: {}", error.message()));
+    let told = match error.subject() {
+        Some(subject) => told.about(subject),
+        None => told,
+    };
+    match (error.hint_text(), error.subject()) {
+        (_, Some(Subject::Memory)) => {
+            told.hint("narrow the query, add workers, or raise worker.memory or memory.per_query there")
+        }
+        (_, Some(Subject::Credentials)) => {
+            told.hint("workers read stores themselves: give each the same [storage] settings")
+        }
+        (Some(hint), _) => told.hint(hint),
+        (None, _) => told,
+    }
 }
 
 fn is_disk_full(text: &str) -> bool {

@@ -1,4 +1,5 @@
-//! The quota of the work directory: Ballista's writers know none, so what they wrote is measured while tasks run.
+//! The quota of the work directory: Ballista's writers know none, so what they wrote is measured while tasks run, and when one has
+//! ended that may have passed it.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -29,6 +30,15 @@ pub(super) fn watch(shared: &Arc<Shared>, membership: &Arc<Membership>) {
             wait = PERIOD.max(taken * SHARE);
         }
     });
+}
+
+/// A task has written this much, before it was compressed.
+pub(super) async fn written(shared: &Shared, membership: &Arc<Membership>, bytes: u64) {
+    let quota = shared.config.quota;
+    if membership.folder.wrote(bytes) > quota.0 {
+        // It took as long as it took.
+        let _ = enforce(&Arc::downgrade(membership), quota).await;
+    }
 }
 
 /// Measures once; how long it took, or `None` when there is nothing to measure any more.

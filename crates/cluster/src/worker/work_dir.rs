@@ -19,6 +19,8 @@ pub(super) struct WorkDir {
 pub(super) struct Folder {
     path: PathBuf,
     used: Arc<AtomicU64>,
+    /// What tasks wrote since it was measured, before it was compressed.
+    unmeasured: Arc<AtomicU64>,
 }
 
 impl WorkDir {
@@ -34,7 +36,7 @@ impl WorkDir {
     pub(super) async fn begin(&self, id: &str) -> Result<Folder> {
         let path = self.root.join(id);
         tokio::fs::create_dir_all(&path).await.map_err(|error| unusable(&path, error))?;
-        Ok(Folder { path, used: Arc::default() })
+        Ok(Folder { path, used: Arc::default(), unmeasured: Arc::default() })
     }
 
     /// Deletes everything.
@@ -56,8 +58,15 @@ impl Folder {
         self.used.load(Ordering::Relaxed)
     }
 
+    /// Notes what a task wrote; returns how much there is, at most.
+    pub(super) fn wrote(&self, bytes: u64) -> u64 {
+        let unmeasured = self.unmeasured.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        self.used().saturating_add(unmeasured)
+    }
+
     /// Measures the files of each job. Blocks for as long as the disk needs.
     pub(super) fn measure(&self) -> HashMap<String, u64> {
+        self.unmeasured.store(0, Ordering::Relaxed);
         let jobs = std::fs::read_dir(&self.path).into_iter().flatten().flatten();
         let sizes: HashMap<String, u64> =
             jobs.map(|job| (job.file_name().to_string_lossy().into_owned(), size(&job.path()))).collect();

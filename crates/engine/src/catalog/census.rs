@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::auth::Principal;
 use crate::error::Result;
 use crate::query::{QueryId, QueryInfo, Stages};
-use crate::run::{WorkerInfo, WorkerState};
+use crate::run::WorkerInfo;
 use crate::session::{SessionInfo, SettingInfo};
 
 /// What is going on in the server, as far as a principal may know.
@@ -94,7 +94,7 @@ pub struct NodeInfo {
     pub address: Option<String>,
     /// The version it runs.
     pub version: String,
-    /// `ready`, `draining` or `lost`.
+    /// `active`, `draining`, `lost` or `left`.
     pub state: String,
     /// Threads that run queries.
     pub cpu_threads: u64,
@@ -120,17 +120,12 @@ pub struct NodeInfo {
 
 impl NodeInfo {
     pub(crate) fn new(role: &str, worker: WorkerInfo) -> Self {
-        let state = match worker.state {
-            WorkerState::Active => "ready",
-            WorkerState::Draining => "draining",
-            WorkerState::Lost => "lost",
-        };
         Self {
             id: worker.id,
             role: role.to_owned(),
             address: worker.address,
             version: worker.version,
-            state: state.to_owned(),
+            state: worker.state.name().to_owned(),
             cpu_threads: worker.slots,
             slots: worker.slots,
             slots_free: worker.slots_free,

@@ -1,7 +1,8 @@
 //! How many slots the work at hand asks for: the signal that an autoscaler follows.
 //!
 //! The work that is left, in seconds of one slot, is divided by the time in which it should be over. What a task costs is
-//! measured: by tasks of the same stage, else of the same query, else of queries that ended not long ago.
+//! measured: by tasks of the same stage, else of the same query, else of queries that ended not long ago. Queries that wait are
+//! taken to cost what those that run do.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -96,43 +97,54 @@ impl Typical {
 }
 
 /// The work that is left.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Default)]
 struct Work {
     running: u64,
     pending: u64,
     /// Tasks that queries in the queue will have.
     queued: u64,
     seconds: f64,
+    /// What the queries that run cost from their beginning to their end, and how many tasks they have.
+    query_seconds: Mean,
+    query_tasks: Mean,
 }
 
 impl Work {
     /// Adds what is left of a query: of its last attempt, because those before are over.
     fn add(&mut self, query: &Stages, typical: Option<f64>, now: DateTime<Utc>) {
         let last = query.stages.iter().map(|stage| stage.attempt).max().unwrap_or(0);
-        let measured = Mean::of(query.tasks.iter().filter_map(duration));
+        let so_far = |task: &TaskInfo| task.started_at.map_or(0.0, |started| seconds(now - started));
+        let current = || query.tasks.iter().filter(|task| task.attempt == last);
+        let is_running = |task: &&TaskInfo| task.state == TaskState::Running;
+        let measured = Mean::of(current().filter_map(duration));
+        // As long as none has ended, what one costs is at least what they took so far.
+        let at_least = Mean::of(current().filter(is_running).map(so_far)).unwrap_or(0.0);
+        let unmeasured = measured.unwrap_or_else(|| typical.unwrap_or(UNKNOWN_TASK_SECONDS).max(at_least));
+        let (mut left, mut tasks_left) = (0.0, 0);
         for stage in query.stages.iter().filter(|stage| stage.attempt == last && !stage.state.is_final()) {
-            let tasks = || query.tasks.iter().filter(|task| task.attempt == last && task.stage_id == stage.stage_id);
-            let like_it = Mean::of(tasks().filter_map(duration));
-            let each = like_it.or(measured).or(typical).unwrap_or(UNKNOWN_TASK_SECONDS);
-            let mut running = 0;
-            for task in tasks().filter(|task| task.state == TaskState::Running) {
-                running += 1;
-                // What takes longer than its like is expected to take as long again.
-                let so_far = task.started_at.map_or(0.0, |started| seconds(now - started));
-                self.seconds += each.max(so_far);
-            }
-            let pending = stage.partitions.saturating_sub(stage.tasks_done).saturating_sub(running);
-            self.running += running;
+            let tasks = || current().filter(|task| task.stage_id == stage.stage_id);
+            let each = Mean::of(tasks().filter_map(duration)).unwrap_or(unmeasured);
+            // What takes longer than its like is expected to take as long again.
+            let running: Vec<f64> = tasks().filter(is_running).map(|task| each.max(so_far(task))).collect();
+            let pending = stage.partitions.saturating_sub(stage.tasks_done).saturating_sub(running.len() as u64);
+            self.running += running.len() as u64;
             self.pending += pending;
-            self.seconds += each * pending as f64;
+            tasks_left += running.len() as u64 + pending;
+            left += running.iter().sum::<f64>() + each * pending as f64;
         }
+        let (mut spent, mut done) = (0.0, 0_u64);
+        current().filter_map(duration).for_each(|seconds| (spent, done) = (spent + seconds, done + 1));
+        self.seconds += left;
+        self.query_seconds.add(spent + left);
+        self.query_tasks.add((done + tasks_left) as f64);
     }
 
     /// Adds queries of which nothing is known yet but that they wait.
     fn add_queued(&mut self, queries: u64, typical: &Typical) {
-        let tasks = queries as f64 * typical.query_tasks.unwrap_or(1.0);
-        self.queued += tasks.ceil() as u64;
-        self.seconds += tasks * typical.task_seconds.unwrap_or(UNKNOWN_TASK_SECONDS);
+        let tasks = self.query_tasks.value().or(typical.query_tasks).unwrap_or(1.0);
+        let of_one = || tasks * typical.task_seconds.unwrap_or(UNKNOWN_TASK_SECONDS);
+        self.queued += (queries as f64 * tasks).ceil() as u64;
+        self.seconds += queries as f64 * self.query_seconds.value().unwrap_or_else(of_one);
     }
 
     /// Slots with which it would be over in that time; more than one for each task would stay free.
@@ -212,7 +224,7 @@ mod tests {
     fn a_minute_of_work_within_five_seconds_asks_for_twelve_slots() {
         // One took two seconds, so that the thirty that are left take sixty.
         let left = work(&query(31, &[(TaskState::Finished, 2)]), None);
-        assert_eq!(left, Work { running: 0, pending: 30, queued: 0, seconds: 60.0 });
+        assert_eq!((left.running, left.pending, left.seconds), (0, 30, 60.0));
         assert_eq!(left.slots(5.0), 12);
         assert_eq!(left.slots(60.0), 1);
     }
@@ -228,7 +240,25 @@ mod tests {
     #[test]
     fn a_task_that_outlasts_its_like_counts_for_what_it_took() {
         let tasks = [(TaskState::Finished, 1), (TaskState::Running, 40), (TaskState::Running, 0)];
-        assert_eq!(work(&query(3, &tasks), None), Work { running: 2, pending: 0, queued: 0, seconds: 41.0 });
+        let left = work(&query(3, &tasks), None);
+        assert_eq!((left.running, left.pending, left.seconds), (2, 0, 41.0));
+    }
+
+    #[test]
+    fn tasks_that_run_tell_before_one_has_ended() {
+        let left = work(&query(10, &[(TaskState::Running, 20), (TaskState::Running, 20)]), Some(0.1));
+        assert_eq!(left.seconds, 200.0);
+    }
+
+    #[test]
+    fn queries_that_wait_cost_what_those_that_run_do() {
+        let cheap = query(4, &[(TaskState::Finished, 1)]);
+        let typical = Typical::of([&cheap].into_iter());
+        let mut left = work(&query(4, &[(TaskState::Finished, 10), (TaskState::Running, 10)]), Some(1.0));
+        assert_eq!(left.seconds, 30.0);
+        left.add_queued(2, &typical);
+        assert_eq!((left.seconds, left.queued), (110.0, 8));
+        assert_eq!(left.slots(10.0), 11);
     }
 
     #[test]
@@ -241,7 +271,7 @@ mod tests {
         assert_eq!(work(&new, typical.task_seconds).seconds, 30.0);
         let mut waiting = Work::default();
         waiting.add_queued(2, &typical);
-        assert_eq!(waiting, Work { running: 0, pending: 0, queued: 8, seconds: 24.0 });
+        assert_eq!((waiting.queued, waiting.seconds), (8, 24.0));
     }
 
     #[test]

@@ -12,6 +12,9 @@ use super::Engine;
 /// Often enough that a spill quota is passed by little.
 const PERIOD: Duration = Duration::from_millis(250);
 
+/// Every so many periods, queries that run are stored as they are.
+const CHECKPOINT: u32 = 8;
+
 /// Every so many periods, what expires in minutes is looked at.
 const SLOW: u32 = 20;
 
@@ -23,6 +26,9 @@ pub(super) fn start(engine: Weak<Engine>, stop: CancellationToken) {
             ticks.tick().await;
             let Some(engine) = engine.upgrade() else { return };
             engine.environment.spill.enforce();
+            if round % CHECKPOINT == 0 {
+                engine.queries.checkpoint();
+            }
             if round % SLOW == 0 {
                 engine.sessions.expire();
                 engine.results.sweep(Utc::now());

@@ -58,6 +58,17 @@ impl PhysicalQuery {
         matches!(self.logical, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_))
     }
 
+    /// Whether it asks how a query would run, and does not run it.
+    pub(crate) fn only_explains(&self) -> bool {
+        matches!(self.logical, LogicalPlan::Explain(_))
+    }
+
+    /// Whether it asks how a statement would run that writes.
+    pub(crate) fn explains_write(&self) -> bool {
+        let LogicalPlan::Explain(explain) = &self.logical else { return false };
+        Traits::of(&explain.plan).is_ok_and(|traits| traits.effect == Effect::Write)
+    }
+
     /// Whether its rows are lines of text, to which one may be added.
     pub(crate) fn may_be_annotated(&self) -> bool {
         let format = match &self.logical {
@@ -74,7 +85,7 @@ impl PhysicalQuery {
             _ if self.writes => return,
             LogicalPlan::Explain(explain) => {
                 let explained = explain.plan.as_ref().clone();
-                let reads = Traits::of(&explained).is_ok_and(|traits| traits.effect == Effect::Read);
+                let reads = !self.explains_write();
                 // EXPLAIN tells by itself why a plan can not be made.
                 let planned = state.query_planner().create_physical_plan(&explained, &state).await;
                 match planned {

@@ -55,7 +55,7 @@ struct Store {
     writer: Writer,
 }
 
-/// A query that has ended.
+/// A query as it is stored: one that has ended, or how far one was.
 #[derive(Debug)]
 struct Entry {
     info: QueryInfo,
@@ -160,16 +160,28 @@ impl History {
         }
     }
 
+    /// Notes how the query is while it runs. Never blocks.
+    pub fn runs(&self, info: QueryInfo, profile: Profile, stages: Stages) {
+        if let Some(store) = &self.store {
+            store.writer.runs(self.entry(info, profile, stages));
+        }
+    }
+
     /// Notes how the query ended. Never blocks.
-    pub fn ended(&self, mut info: QueryInfo, mut profile: Profile, stages: Stages) {
-        cut_in_place(&mut info.sql, self.max_sql_bytes);
-        cut_in_place(&mut profile.plan, MAX_PROFILE_BYTES);
-        cut_in_place(&mut profile.profile, MAX_PROFILE_BYTES);
-        let entry = Arc::new(Entry { info, profile, stages: Arc::new(stages) });
+    pub fn ended(&self, info: QueryInfo, profile: Profile, stages: Stages) {
+        let entry = self.entry(info, profile, stages);
         self.ring.lock().push(Arc::clone(&entry));
         if let Some(store) = &self.store {
             store.writer.ended(entry);
         }
+    }
+
+    /// With texts that are not too long.
+    fn entry(&self, mut info: QueryInfo, mut profile: Profile, stages: Stages) -> Arc<Entry> {
+        cut_in_place(&mut info.sql, self.max_sql_bytes);
+        cut_in_place(&mut profile.plan, MAX_PROFILE_BYTES);
+        cut_in_place(&mut profile.profile, MAX_PROFILE_BYTES);
+        Arc::new(Entry { info, profile, stages: Arc::new(stages) })
     }
 
     /// The query of this id, if it has ended and is remembered.

@@ -184,7 +184,7 @@ impl ErrorInfo {
     /// Of a query that a dying server left behind.
     pub(crate) fn interrupted() -> Self {
         let error = Error::new(ErrorKind::Unavailable, "the server stopped before the query ended");
-        Self::from(&error)
+        Self::from(&error.hint("run the query again"))
     }
 }
 

@@ -157,7 +157,7 @@ impl Meter {
             Source::Running { stages, memory, .. } => running(stages, memory),
             Source::Elsewhere { memory, .. } => Progress {
                 memory_bytes: memory.used(),
-                memory_peak_bytes: memory.peak(),
+                memory_peak_bytes: memory.peak().saturating_add(self.tasks.most_memory()),
                 ..self.tasks.now().progress()
             },
         };

@@ -24,6 +24,9 @@ use crate::session::{Resolved, Session, Statement};
 /// Events that a slow reader may lag behind.
 const EVENTS: usize = 4096;
 
+/// Queries that take less are not stored before their end, except that they have arrived.
+const CHECKPOINTED_AFTER: Duration = Duration::from_secs(1);
+
 /// Everything about queries, past and present.
 #[derive(Debug)]
 pub struct Queries {
@@ -110,6 +113,16 @@ impl Queries {
         session.touch();
         let life = Life::new(Arc::clone(&handle), Arc::clone(self));
         Ok(Query::new(life, Statement::new(Arc::clone(session), settings)))
+    }
+
+    /// Stores how those are that have run for a while, for whoever asks when the server was killed.
+    pub(crate) fn checkpoint(&self) {
+        for handle in self.handles().iter().filter(|handle| handle.state() == QueryState::Running) {
+            let info = handle.info();
+            if info.timings.elapsed_ms >= CHECKPOINTED_AFTER.as_millis() as f64 {
+                self.history.runs(info, handle.profile(), handle.stages());
+            }
+        }
     }
 
     /// The last moment of a query's life.

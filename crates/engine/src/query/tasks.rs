@@ -190,6 +190,18 @@ impl Stages {
         found
     }
 
+    /// With an end of what had none, when the server was killed.
+    pub(super) fn interrupted(mut self, at: DateTime<Utc>) -> Self {
+        let end = |state: &mut TaskState, ended_at: &mut Option<DateTime<Utc>>| {
+            if !state.is_final() {
+                (*state, *ended_at) = (TaskState::Cancelled, Some(at));
+            }
+        };
+        self.stages.iter_mut().for_each(|stage| end(&mut stage.state, &mut stage.ended_at));
+        self.tasks.iter_mut().for_each(|task| end(&mut task.state, &mut task.ended_at));
+        self
+    }
+
     /// Tasks that ended: finished, failed, cancelled. Of those that are only counted, the finished ones.
     pub(super) fn ended_counts(&self) -> [u64; 3] {
         let finished = self.stages.iter().map(|stage| stage.tasks_done).sum();

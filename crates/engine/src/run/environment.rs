@@ -61,7 +61,7 @@ impl TaskEnvironment {
     pub async fn open(config: &EngineConfig, machine_memory: u64) -> Result<Arc<Self>> {
         let opening = config.clone();
         let opened = tokio::task::spawn_blocking(move || {
-            let data_dir = Arc::new(DataDir::claim(&opening.data_dir)?);
+            let data_dir = Arc::new(DataDir::claim_for_worker(&opening.data_dir)?);
             let spill = Arc::new(SpillArea::open(&opening.spill, data_dir.path())?);
             Ok::<_, Error>((data_dir, spill))
         });

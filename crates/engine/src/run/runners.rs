@@ -18,7 +18,7 @@ const NO_SLOTS: &str = "no worker takes tasks";
 /// Where a query is computed.
 #[derive(Debug)]
 pub(crate) enum Route {
-    /// In this process; and why not elsewhere, if there is an elsewhere.
+    /// In this process; and what is told of that, if there is an elsewhere.
     Local(Option<String>),
     /// Elsewhere.
     Remote(Arc<dyn Runner>),
@@ -33,7 +33,7 @@ impl Route {
     pub(crate) fn settled(self, choice: RunnerChoice) -> Self {
         match self {
             Self::Remote(runner) if choice == RunnerChoice::Auto && runner.slots() == 0 => {
-                Self::Local(Some(NO_SLOTS.to_owned()))
+                Self::Local(Some(here(NO_SLOTS)))
             }
             route => route,
         }
@@ -50,8 +50,8 @@ impl Route {
     /// Why the query runs in this process, if that has to be told.
     pub(crate) fn why_local(&self) -> Option<String> {
         match self {
-            Self::Local(Some(why)) => Some(format!("runs locally: {why}")),
-            Self::Local(None) | Self::Remote(_) => None,
+            Self::Local(why) => why.clone(),
+            Self::Remote(_) => None,
         }
     }
 }
@@ -86,26 +86,21 @@ impl Runners {
     /// The cluster is what the session wants, and it can not compute it.
     pub(crate) fn route(&self, plan: &Plan) -> Result<Route> {
         let Action::Query(query) = &plan.action else { return Ok(Route::Local(None)) };
-        let choice = plan.settings.runner;
-        match self.elsewhere(query, &plan.settings) {
-            Ok(runner) => Ok(Route::Remote(runner)),
-            // What changes something or looks at the server itself has no choice, and neither has a session without one.
-            Err(Refused::Here(why)) => Ok(Route::Local(self.remote().map(|_| why.to_owned()))),
-            Err(Refused::NotThere(why)) if choice == RunnerChoice::Cluster && !query.is_explained() => {
-                Err(Error::unsupported(format!("the query can not run in the cluster: {why}"))
-                    .hint("SET runner = 'auto' runs locally what the cluster can not"))
-            }
-            Err(Refused::Nobody) if choice == RunnerChoice::Cluster && !query.is_explained() => {
-                Err(Error::new(ErrorKind::Unavailable, NO_SLOTS)
-                    .about(Subject::Query)
-                    .hint("start workers, or SET runner = 'auto'"))
-            }
-            Err(Refused::Nobody) => Ok(Route::Local(Some(NO_SLOTS.to_owned()))),
-            Err(Refused::NotThere(why)) => {
-                let told = self.remote().is_some() || choice == RunnerChoice::Cluster;
-                Ok(Route::Local(told.then_some(why)))
-            }
+        let insists = plan.settings.runner == RunnerChoice::Cluster;
+        let why = match self.elsewhere(query, &plan.settings) {
+            Ok(runner) => return Ok(Route::Remote(runner)),
+            Err(why) => why,
+        };
+        if insists && let Some(error) = why.error() {
+            // It does not run: EXPLAIN tells that, and is not what fails.
+            return if query.only_explains() { Ok(Route::Local(Some(never(&error)))) } else { Err(error) };
         }
+        Ok(Route::Local(match why {
+            // What changes something or looks at the server itself has no choice, and neither has a session without one.
+            Refused::Here(why) => self.remote().map(|_| here(why)),
+            Refused::Nobody => Some(here(NO_SLOTS)),
+            Refused::NotThere(why) => self.remote().map(|_| here(&why)),
+        }))
     }
 
     /// Lets the runner besides this process plan the query, if it may compute it.
@@ -142,7 +137,7 @@ impl Runners {
         query: &'a PhysicalQuery,
         settings: &Resolved,
     ) -> Result<(&'a Arc<dyn Runner>, &'a Portable), Refused> {
-        if query.writes {
+        if query.writes || query.explains_write() {
             return Err(Refused::Here("only what reads can run elsewhere"));
         }
         if query.about_server && !query.is_explained() {
@@ -178,6 +173,34 @@ enum Refused {
     NotThere(String),
     /// It could be if there were a worker.
     Nobody,
+}
+
+impl Refused {
+    /// What is told to whoever wants the cluster and nothing else, if there is a choice.
+    fn error(&self) -> Option<Error> {
+        match self {
+            Self::Here(_) => None,
+            Self::NotThere(why) => Some(
+                Error::unsupported(format!("the query can not run in the cluster: {why}"))
+                    .hint("SET runner = 'auto' runs locally what the cluster can not"),
+            ),
+            Self::Nobody => Some(
+                Error::new(ErrorKind::Unavailable, NO_SLOTS)
+                    .about(Subject::Query)
+                    .hint("start workers, or SET runner = 'auto'"),
+            ),
+        }
+    }
+}
+
+/// What is told of a query that runs in this process.
+fn here(why: &str) -> String {
+    format!("runs locally: {why}")
+}
+
+/// What is told of a query that does not run.
+fn never(error: &Error) -> String {
+    format!("does not run, because the setting runner is 'cluster': {}", error.message())
 }
 
 /// Bytes of the files that the plan scans, as far as its file groups tell; columns and rows that are left out of a file are

@@ -17,11 +17,13 @@ pub enum WorkerState {
     Draining,
     /// It has not been heard of for too long.
     Lost,
+    /// It has gone, and said so.
+    Left,
 }
 
 impl WorkerState {
     /// All states.
-    pub const ALL: [Self; 3] = [Self::Active, Self::Draining, Self::Lost];
+    pub const ALL: [Self; 4] = [Self::Active, Self::Draining, Self::Lost, Self::Left];
 
     /// The name, as in listings.
     pub fn name(self) -> &'static str {
@@ -29,6 +31,7 @@ impl WorkerState {
             Self::Active => "active",
             Self::Draining => "draining",
             Self::Lost => "lost",
+            Self::Left => "left",
         }
     }
 }

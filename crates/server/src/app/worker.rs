@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use tidemill_cluster::transport::{Address, Transport};
-use tidemill_cluster::worker;
+use tidemill_cluster::{RESERVE, worker};
 use tidemill_engine::config::EngineConfig;
 use tidemill_engine::run::TaskEnvironment;
 use tokio_util::sync::CancellationToken;
@@ -76,7 +76,7 @@ fn engine(config: &Config, address: SocketAddr, slots: usize) -> EngineConfig {
         engine.memory.limit = memory;
     }
     if engine.runtime.cpu_threads == 0 {
-        engine.runtime.cpu_threads = slots;
+        engine.runtime.cpu_threads = slots.saturating_mul(1 + RESERVE as usize);
     }
     engine
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, params, params_from_iter};
 use serde::Serialize;
@@ -127,17 +127,25 @@ fn migrate(transaction: &Transaction<'_>, from: i64) -> rusqlite::Result<()> {
 
 /// The directory is ours alone, so a query that is stored as running died with an earlier server.
 fn mark_interrupted(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
-    let mut select = transaction.prepare(&format!("SELECT id, info FROM query WHERE {}", unended()))?;
-    let left: Vec<(Value, String)> =
-        select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<_>>()?;
-    for (id, json) in left {
+    let mut select = transaction.prepare(&format!("SELECT id, info, stages FROM query WHERE {}", unended()))?;
+    let left: Vec<(Value, String, String)> =
+        select.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect::<rusqlite::Result<_>>()?;
+    for (id, json, stages) in left {
         if let Some(mut info) = parse::<QueryInfo>(&json) {
+            // It was alive then; what it did later, nobody knows.
+            let elapsed = TimeDelta::milliseconds(info.timings.elapsed_ms as i64);
+            let ended_at = info.timings.submitted_at + elapsed;
             info.state = QueryState::Failed;
             info.error = Some(ErrorInfo::interrupted());
             info.queue_position = None;
             info.progress.memory_bytes = 0;
-            let update = "UPDATE query SET state = ?2, info = ?3 WHERE id = ?1";
-            transaction.execute(update, params![id, info.state.name(), render(&info)?])?;
+            info.timings.finished_at = Some(ended_at);
+            let stages = match parse::<Stages>(&stages) {
+                Some(stages) => render(&stages.interrupted(ended_at))?,
+                None => stages,
+            };
+            let update = "UPDATE query SET state = ?2, info = ?3, stages = ?4 WHERE id = ?1";
+            transaction.execute(update, params![id, info.state.name(), render(&info)?, stages])?;
         } else {
             transaction.execute("DELETE FROM query WHERE id = ?1", [id])?;
         }
@@ -148,6 +156,24 @@ fn mark_interrupted(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
 /// Stores a query that has arrived.
 pub(super) fn insert_started(transaction: &Transaction<'_>, info: &QueryInfo) -> rusqlite::Result<()> {
     upsert(transaction, info, &Profile::default(), "")
+}
+
+/// Stores how a query is that has not ended.
+pub(super) fn update_running(transaction: &Transaction<'_>, entry: &Entry) -> rusqlite::Result<()> {
+    let Entry { info, profile, stages } = entry;
+    let mut statement = transaction.prepare_cached(&format!(
+        "UPDATE query SET state = ?2, info = ?3, plan = ?4, profile = ?5, stages = ?6 WHERE id = ?1 AND {}",
+        unended()
+    ))?;
+    statement.execute(params![
+        info.id.as_uuid().as_bytes().as_slice(),
+        info.state.name(),
+        render(info)?,
+        profile.plan,
+        profile.profile,
+        render(stages.as_ref())?
+    ])?;
+    Ok(())
 }
 
 /// Stores a query that has ended, in place of its row as it arrived.

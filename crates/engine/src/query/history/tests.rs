@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use tempfile::TempDir;
 
 use super::*;
-use crate::query::{Progress, StageInfo, TaskInfo, Timings};
+use crate::query::{Progress, StageInfo, TaskInfo, TaskState, Timings};
 use crate::units::{ByteSize, Span};
 
 const ADMIN: fn() -> Principal = || Principal::new("root", Role::Admin);
@@ -106,10 +106,34 @@ async fn what_a_killed_server_was_doing_is_readable_afterwards() {
     assert_eq!(interrupted.state, QueryState::Failed);
     let error = interrupted.error.unwrap();
     assert!(error.retryable && error.message.contains("stopped"), "{error:?}");
+    assert!(interrupted.timings.finished_at.is_some());
 
     // In the running server the same query is not history yet.
     assert!(history.get(running.id).await.unwrap().is_none());
     assert_eq!(ids(&history.list(&ADMIN(), &HistoryFilter::newest(10)).await.unwrap()), [finished]);
+}
+
+#[tokio::test]
+async fn how_far_a_query_was_outlives_the_server_and_is_not_taken_for_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let history = open(&dir, &config()).unwrap();
+    let (running, ended) = (query("ann"), run(&history, "ann"));
+    history.started(&running);
+    let mut info = QueryInfo { state: QueryState::Running, ..running.clone() };
+    info.timings.elapsed_ms = 5000.0;
+    let mut computes = stages();
+    computes.stages[0].state = TaskState::Running;
+    history.runs(info.clone(), profile("so far"), computes);
+    // It comes too late.
+    history.runs(QueryInfo { id: ended, ..info }, profile("late"), stages());
+    history.flush().await;
+    drop(history);
+    let history = open(&dir, &config()).unwrap();
+    let interrupted = history.get(running.id).await.unwrap().unwrap();
+    assert_eq!(interrupted.timings.finished_at, Some(running.timings.submitted_at + TimeDelta::seconds(5)));
+    assert_eq!(history.profile(running.id).await.unwrap().unwrap(), profile("so far"));
+    assert_eq!(history.stages(running.id).await.unwrap().unwrap().stages[0].state, TaskState::Cancelled);
+    assert_eq!(history.get(ended).await.unwrap().unwrap().state, QueryState::Finished);
 }
 
 #[tokio::test]

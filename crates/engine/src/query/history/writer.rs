@@ -30,6 +30,7 @@ const MAX_LOST_ENDS: usize = 1 << 16;
 
 enum Message {
     Started(Box<QueryInfo>),
+    Runs(Arc<Entry>),
     Ended(Arc<Entry>),
     Sweep(DateTime<Utc>),
     Flush(oneshot::Sender<()>),
@@ -94,6 +95,11 @@ impl Writer {
         }
     }
 
+    /// What finds the channel full is told again soon.
+    pub(super) fn runs(&self, entry: Arc<Entry>) {
+        self.send(Message::Runs(entry));
+    }
+
     pub(super) fn ended(&self, entry: Arc<Entry>) {
         let id = entry.info.id;
         if !self.send(Message::Ended(entry)) {
@@ -156,7 +162,7 @@ impl Work {
             self.forget_lost_ends();
             let sweep = batch.iter().rev().find_map(|message| match message {
                 Message::Sweep(now) => Some(*now),
-                Message::Started(_) | Message::Ended(_) | Message::Flush(_) => None,
+                Message::Started(_) | Message::Runs(_) | Message::Ended(_) | Message::Flush(_) => None,
             });
             if let Some(now) = sweep.or_else(|| (self.unpruned >= PRUNE_AFTER).then(Utc::now)) {
                 self.prune(now);
@@ -178,6 +184,10 @@ impl Work {
                 match message {
                     Message::Started(info) => store::insert_started(transaction, info)?,
                     Message::Ended(entry) => store::insert_ended(transaction, entry)?,
+                    Message::Runs(entry) => {
+                        store::update_running(transaction, entry)?;
+                        continue;
+                    }
                     Message::Sweep(_) | Message::Flush(_) => continue,
                 }
                 rows += 1;
@@ -189,7 +199,7 @@ impl Work {
             Err(_) => batch.iter().for_each(|message| match message {
                 Message::Started(_) => self.losses.start(),
                 Message::Ended(entry) => self.losses.end(entry.info.id),
-                Message::Sweep(_) | Message::Flush(_) => {}
+                Message::Runs(_) | Message::Sweep(_) | Message::Flush(_) => {}
             }),
         }
         self.note("cannot store query history", written.err());

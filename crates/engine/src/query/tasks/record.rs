@@ -40,6 +40,8 @@ struct Record {
     ended: VecDeque<TaskKey>,
     omitted: u64,
     retries: Vec<String>,
+    /// The most memory that was reserved for it elsewhere, in bytes.
+    memory_peak: u64,
     attempt: u32,
     /// Set when the query has ended: what is reported later comes too late.
     closed: bool,
@@ -75,6 +77,17 @@ impl Tasks {
         if record.retries.len() < MAX_RETRIES {
             record.retries.push(cut(reason.into()));
         }
+    }
+
+    /// Reports memory that was reserved for the query elsewhere, in bytes; the most counts.
+    pub fn memory_peak(&self, bytes: u64) {
+        let mut record = self.0.record.lock();
+        record.memory_peak = record.memory_peak.max(bytes);
+    }
+
+    /// The most memory that was reserved for it elsewhere, in bytes.
+    pub(in crate::query) fn most_memory(&self) -> u64 {
+        self.0.record.lock().memory_peak
     }
 
     /// Everything that was reported.
