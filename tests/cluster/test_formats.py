@@ -1,6 +1,9 @@
-"""Workers read every format, in folders and in S3, as the server alone does; what can not go to them runs here, and says so."""
+"""Workers read every format, in folders and in S3, as the server alone does."""
 
+import bz2
 import json
+import re
+import shutil
 
 import pytest
 
@@ -13,6 +16,13 @@ FILES = {
     "people.tsv": None,
     "people.ndjson": None,
     "people.arrow": None,
+    "people.arrows": None,
+    "people.avro": None,
+    "people.csv.gz": None,
+    "people.csv.bz2": None,
+    "people.ndjson.gz": None,
+    "array.json": None,
+    "colons.csv": "CREATE EXTERNAL TABLE {table} (a BIGINT, b TEXT) STORED AS CSV LOCATION '{url}' OPTIONS (has_header true, terminator ':')",
     "many/*.parquet": None,
     "evolved/*.parquet": None,
     "types.parquet": None,
@@ -21,21 +31,33 @@ FILES = {
 
 
 @pytest.fixture(scope="module")
-def filled(store):
-    """The store with the files of the SQL corpus."""
-    for path in DATA.rglob("*"):
+def corpus(tmp_path_factory):
+    """The files of the SQL corpus, and some in forms that plans on the wire have no words for."""
+    folder = tmp_path_factory.mktemp("corpus") / "data"
+    shutil.copytree(DATA, folder)
+    array = json.dumps([{"a": number, "b": {"c": f"text {number}"}, "d": [number] * 3} for number in range(300)]).encode()
+    (folder / "array.json").write_bytes(array)
+    (folder / "people.csv.bz2").write_bytes(bz2.compress((DATA / "people.csv").read_bytes()))
+    (folder / "colons.csv").write_text(":".join(["a,b", *(f"{number},x{number}" for number in range(300))]))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def filled(store, corpus):
+    """The store with these files."""
+    for path in corpus.rglob("*"):
         if path.is_file():
-            store.put(f"corpus/{path.relative_to(DATA)}", path.read_bytes())
+            store.put(f"corpus/{path.relative_to(corpus)}", path.read_bytes())
     return store
 
 
 @pytest.mark.parametrize("place", ["folder", "s3"])
 @pytest.mark.parametrize("name", FILES)
-def test_every_format(steady, filled, place, name):
-    url = f"{DATA}/{name}" if place == "folder" else filled.url(f"corpus/{name}")
+def test_every_format(steady, filled, corpus, place, name):
+    url = f"{corpus}/{name}" if place == "folder" else filled.url(f"corpus/{name}")
     source = f"'{url}'"
     if FILES[name]:
-        source = f"{place}_{name.split('/')[0]}"
+        source = f"{place}_{re.split('[./]', name)[0]}"
         created = steady.coordinator.post(FILES[name].format(table=source, url=url).replace("EXTERNAL TABLE", "EXTERNAL TABLE IF NOT EXISTS"))
         assert created.status_code == 200, created.text
     sql = f"SELECT * FROM {source}"
@@ -47,22 +69,8 @@ def test_every_format(steady, filled, place, name):
     steady.assert_ran_on_workers(query.id)
     grouped = f"SELECT count(*) AS n FROM (SELECT DISTINCT * FROM {source})" if name != "types.parquet" else f"SELECT count(*) AS n FROM {source}"
     assert steady.rows(grouped) == steady.local(grouped)
-
-
-@pytest.mark.parametrize(("name", "why"), [("people.csv.gz", "compressed"), ("people.ndjson.gz", "compressed"), ("people.avro", "Avro"), ("array.json", "array")])
-def test_what_workers_can_not_read_is_read_here(steady, tmp_path, name, why):
-    """A plan on the wire does not say how to read these."""
-    path = DATA / name
-    if not path.exists():
-        path = tmp_path / name
-        path.write_text(json.dumps([{"a": number} for number in range(3)]))
-    sql = f"SELECT * FROM '{path}'"
-    session = {"runner": "auto", "cluster_threshold": "0"}
-    assert steady.rows(f"SELECT count(*) FROM '{path}'", **session) == steady.local(f"SELECT count(*) FROM '{path}'")
-    plan = steady.coordinator.post({"sql": f"EXPLAIN {sql}", "session": session}, "text/plain").text
-    assert "runs locally" in plan and why in plan, plan
-    refused = steady.ask(sql).outcome()
-    assert not refused.answered and refused.problem["code"] == "UNSUPPORTED" and why in refused.problem["detail"], refused
+    counted = f"SELECT count(*) FROM {source}"
+    assert steady.rows(counted) == steady.local(counted)
 
 
 def test_the_store_is_read_by_workers(steady, filled):
@@ -105,6 +113,46 @@ def test_functions_and_operators(steady, sql):
     theirs = steady.ask(sql, arrow=True, runner="local").outcome()
     assert ours.answered and theirs.answered, (ours.problem, theirs.problem)
     assert ours.rows == theirs.rows
+
+
+WRITES = {
+    "file": "COPY (SELECT t, count(*) AS n, sum(v) AS v FROM facts GROUP BY t ORDER BY t) TO '{place}/out.parquet'",
+    "folder": "COPY (SELECT k, t, v, v % 7 AS g FROM facts) TO '{place}/out/' STORED AS PARQUET PARTITIONED BY (g)",
+    "csv": "COPY (SELECT * FROM facts WHERE v > 500) TO '{place}/out.csv'",
+    "nothing": "COPY (SELECT k, t FROM facts WHERE v < 0) TO '{place}/out/' STORED AS PARQUET",
+}
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_workers_read_what_the_server_writes(steady, tmp_path, name):
+    written = {}
+    for runner in ["local", "cluster"]:
+        place = tmp_path / runner
+        query = steady.ask(WRITES[name].format(place=place), runner=runner)
+        outcome = query.outcome()
+        assert outcome.answered, outcome.problem
+        assert bool(query.tasks()) is True and {task["worker"] == "local" for task in query.tasks()} == {runner == "local"}
+        out = next(place.iterdir())
+        source = f"'{out}/**/*.parquet'" if out.is_dir() else f"'{out}'"
+        written[runner] = outcome.rows, out.name, sorted(steady.local(f"SELECT k, t, v FROM {source}" if name == "folder" else f"SELECT * FROM {source}"))
+    assert written["cluster"] == written["local"]
+    explained = steady.coordinator.post({"sql": "EXPLAIN " + WRITES[name].format(place=tmp_path), "session": {"runner": "cluster"}}, "text/plain").text
+    assert "DataSinkExec" in explained and "Stage 1" in explained and "runs locally" not in explained, explained
+    steady.at_rest()
+
+
+def test_a_write_that_fails_on_workers_leaves_nothing(steady, tmp_path):
+    outcome = steady.ask(f"COPY (SELECT 1 / (k - 799) AS x FROM facts) TO '{tmp_path}/out/' STORED AS PARQUET").outcome()
+    assert not outcome.answered and outcome.problem["code"] == "DIVISION_BY_ZERO", outcome
+    assert list(tmp_path.iterdir()) == []
+    steady.at_rest()
+
+
+def test_writes_that_workers_can_not_read_for_run_here(steady, tmp_path):
+    """A session that wants the cluster may write all the same."""
+    for sql in ["COPY (VALUES (1, 'a')) TO '{place}/one.csv'", "CREATE TABLE kept AS SELECT * FROM facts", "INSERT INTO kept SELECT * FROM facts", "DROP TABLE kept"]:
+        outcome = steady.ask(sql.format(place=tmp_path)).outcome()
+        assert outcome.answered, outcome.problem
 
 
 def test_an_error_is_the_same_error(steady):

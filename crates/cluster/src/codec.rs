@@ -13,7 +13,7 @@ use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
 use datafusion_proto::physical_plan::{PhysicalExtensionCodec, PhysicalProtoConverterExtension};
 
 use crate::keys::{Bloom, Key, KeyCollectExec, KeyFilterExec};
-use crate::plan::FixedExec;
+use crate::plan::{FixedExec, ReadAsExec};
 
 /// The codec that coordinator and workers share.
 ///
@@ -32,6 +32,8 @@ const FIXED: u8 = 3;
 /// Runtime filters: those that collect keys, and those that filter by them.
 const COLLECT: u8 = 4;
 const FILTER: u8 = 5;
+/// How the scan below it reads.
+const READ_AS: u8 = 6;
 
 fn push_key(bytes: &mut Vec<u8>, key: Key) -> Result<()> {
     let column = u32::try_from(key.column).map_err(|_| exec_datafusion_err!("{} columns are too many", key.column))?;
@@ -82,6 +84,10 @@ impl PhysicalExtensionCodec for Codec {
                 [input] => Ok(Arc::clone(input)),
                 _ => exec_err!("{} inputs where there is one", inputs.len()),
             },
+            Some((&READ_AS, bytes)) => match inputs {
+                [scan] => Ok(Arc::new(ReadAsExec::from_bytes(bytes, scan)?)),
+                _ => exec_err!("{} scans where there is one", inputs.len()),
+            },
             Some((kind @ (&COLLECT | &FILTER), bytes)) => key_operator(*kind, bytes, inputs),
             Some((&ENGINE, bytes)) => self.engine.try_decode(bytes, inputs, context, converter),
             Some((&BALLISTA, bytes)) => self.ballista.try_decode(bytes, inputs, context, converter),
@@ -97,6 +103,11 @@ impl PhysicalExtensionCodec for Codec {
     ) -> Result<()> {
         if node.is::<FixedExec>() {
             bytes.push(FIXED);
+            return Ok(());
+        }
+        if let Some(read_as) = node.downcast_ref::<ReadAsExec>() {
+            bytes.push(READ_AS);
+            bytes.extend(read_as.to_bytes()?);
             return Ok(());
         }
         if let Some(collect) = node.downcast_ref::<KeyCollectExec>() {

@@ -5,7 +5,7 @@
 //! a side of a join is seen in parts, a branch of a union is computed by every task. Its adaptive planner is not used at all; it
 //! plans finished stages again, and then takes the rows of one stage for those of another. So here joins are planned for tasks
 //! that share nothing ([`joins`]), keys of one side filter the other before it is exchanged ([`filters`]), what could be changed
-//! later is fixed ([`fixed`]), and a plan goes only if each of its stages can be computed as it is ([`stages`]) and arrives as
+//! later is fixed ([`fixed`]), scans take along how they read ([`read_as`]), and a plan goes only if each of its stages can be computed as it is ([`stages`]) and arrives as
 //! it left ([`whole`]).
 
 mod apart;
@@ -14,6 +14,7 @@ mod fixed;
 mod joins;
 mod leaves;
 mod loss;
+mod read_as;
 mod stages;
 mod tuned;
 mod whole;
@@ -33,6 +34,7 @@ use crate::members::Width;
 
 pub(crate) use apart::{are_apart, collapses};
 pub(crate) use fixed::FixedExec;
+pub(crate) use read_as::ReadAsExec;
 pub(crate) use stages::stages;
 pub(crate) use tuned::state;
 
@@ -54,6 +56,7 @@ pub(crate) async fn plan(
         rows => filters::add(&plan, rows).map_err(why)?,
     };
     let checked = |plan: Arc<dyn ExecutionPlan>| {
+        let plan = read_as::told(plan).map_err(why)?;
         whole::check(&plan, codec, &state, config.plan_limit)?;
         let plan = fixed::fix(plan).map_err(why)?;
         stages::check(&plan, state.config_options())?;

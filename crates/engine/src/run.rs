@@ -1,5 +1,6 @@
 //! Running an admitted query: runners, the CPU runtime, accounted memory and spill space.
 
+mod arriving;
 mod codec;
 mod cpu_pool;
 mod drive;

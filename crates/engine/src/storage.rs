@@ -40,7 +40,7 @@ pub(crate) use external::ExternalTable;
 pub use external::is_json_array;
 pub(crate) use files::Files;
 pub(crate) use location::Location;
-pub(crate) use one_file::with_one_file;
+pub(crate) use one_file::{is_some_batch, with_one_file};
 pub(crate) use partition::folder_value;
 pub(crate) use policy::StoragePolicy;
 pub(crate) use read::{READ_SCHEMA, ReadCall, ReadCalls};

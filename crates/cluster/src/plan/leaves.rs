@@ -7,7 +7,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use datafusion::datasource::memory::MemorySourceConfig;
-use datafusion::datasource::physical_plan::{CsvSource, FileGroup, FileScanConfig};
+use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::datasource::sink::DataSinkExec;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_plan::analyze::AnalyzeExec;
@@ -18,7 +18,6 @@ use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
 use datafusion::physical_plan::recursive_query::RecursiveQueryExec;
 use datafusion::physical_plan::streaming::StreamingTableExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
-use tidemill_engine::run::is_json_array;
 
 /// Whether the leaves of the plan can be computed by workers; otherwise the reason.
 pub(super) fn check(plan: &Arc<dyn ExecutionPlan>) -> Result<(), String> {
@@ -38,26 +37,6 @@ pub(super) fn check(plan: &Arc<dyn ExecutionPlan>) -> Result<(), String> {
     children.into_iter().try_for_each(check)
 }
 
-/// What says how files are read goes to the workers, but for this.
-fn check_files(files: &FileScanConfig) -> Result<(), String> {
-    let source: &dyn Any = files.file_source().as_ref();
-    let is_array = || files.file_groups.iter().flat_map(FileGroup::iter).any(is_json_array);
-    let left_behind = if files.file_compression_type.is_compressed() {
-        "compressed text"
-    } else if files.file_source().file_type() == "avro" {
-        "Avro"
-    } else if files.file_source().file_type() == "arrow_stream" {
-        "a stream of Arrow"
-    } else if source.downcast_ref::<CsvSource>().is_some_and(|csv| csv.terminator().is_some()) {
-        "CSV whose lines end otherwise than usual"
-    } else if is_array() {
-        "an array of JSON"
-    } else {
-        return Ok(());
-    };
-    Err(format!("it reads {left_behind}, which workers can not"))
-}
-
 /// Whether it scans rows that this process holds in memory.
 pub(super) fn is_in_memory(plan: &dyn ExecutionPlan) -> bool {
     plan.downcast_ref::<DataSourceExec>().is_some_and(|scan| {
@@ -70,7 +49,7 @@ fn leaf(plan: &dyn ExecutionPlan) -> Result<(), String> {
     if let Some(scan) = plan.downcast_ref::<DataSourceExec>() {
         let source: &dyn Any = scan.data_source().as_ref();
         return match source.downcast_ref::<FileScanConfig>() {
-            Some(files) => check_files(files),
+            Some(_) => Ok(()),
             None if is_in_memory(plan) => Ok(()),
             None => Err("it reads a source that can not be cut into tasks".into()),
         };

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use datafusion::common::format::ExplainFormat;
 use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::datasource::sink::DataSinkExec;
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{LogicalPlan, WriteOp};
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::{Access, Effect};
@@ -50,6 +51,8 @@ pub(crate) enum Purpose {
     Explain,
     /// How it ran.
     Analyze,
+    /// Its rows, to be written here.
+    Source,
 }
 
 impl PhysicalQuery {
@@ -79,19 +82,23 @@ impl PhysicalQuery {
         matches!(format, ExplainFormat::Indent | ExplainFormat::Tree)
     }
 
-    /// Finds what of it may be computed elsewhere.
+    /// Finds what of it may be computed elsewhere: all of a query, and of a statement that writes files the query.
     pub(super) async fn make_portable(&mut self, state: SessionState) {
         let (logical, plan, purpose) = match &self.logical {
-            _ if self.writes => return,
             LogicalPlan::Explain(explain) => {
-                let explained = explain.plan.as_ref().clone();
-                let reads = !self.explains_write();
                 // EXPLAIN tells by itself why a plan can not be made.
-                let planned = state.query_planner().create_physical_plan(&explained, &state).await;
-                match planned {
-                    Ok(plan) if reads => (explained, plan, Purpose::Explain),
-                    _ => return,
+                let planned = state.query_planner().create_physical_plan(&explain.plan, &state).await;
+                let Ok(plan) = planned else { return };
+                if self.explains_write() {
+                    let Some((logical, plan)) = source(&explain.plan, &plan) else { return };
+                    (logical, plan, Purpose::Explain)
+                } else {
+                    (explain.plan.as_ref().clone(), plan, Purpose::Explain)
                 }
+            }
+            logical if self.writes => {
+                let Some((logical, plan)) = source(logical, &self.plan) else { return };
+                (logical, plan, Purpose::Source)
             }
             LogicalPlan::Analyze(analyze) => match self.plan.children().as_slice() {
                 [plan] => (analyze.input.as_ref().clone(), Arc::clone(plan), Purpose::Analyze),
@@ -102,6 +109,19 @@ impl PhysicalQuery {
         };
         self.portable = Some(Box::new(Portable { logical, plan, state, purpose, distributed: None }));
     }
+}
+
+/// The query whose rows a statement writes to files, and its plan.
+fn source(logical: &LogicalPlan, plan: &Arc<dyn ExecutionPlan>) -> Option<(LogicalPlan, Arc<dyn ExecutionPlan>)> {
+    let query = match logical {
+        LogicalPlan::Copy(copy) => &copy.input,
+        LogicalPlan::Dml(insert) if matches!(insert.op, WriteOp::Insert(_)) => &insert.input,
+        _ => return None,
+    };
+    let rows = plan.downcast_ref::<DataSinkExec>()?.input();
+    // Whatever else is done to the rows on their way to the files is done here only.
+    let is_whole = rows.schema().as_ref() == query.schema().as_arrow();
+    is_whole.then(|| (query.as_ref().clone(), Arc::clone(rows)))
 }
 
 /// Optimizes the plan and makes it physical.

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, StringArray};
+use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
 use tokio::sync::{mpsc, oneshot};
 
+use super::arriving::written;
 use super::output::Output;
-use super::{Execution, Route, Runner, Runners, SpillArea};
+use super::{Computed, Execution, Route, Runner, Runners, SpillArea};
 use crate::cache::Answer;
 use crate::error::{Error, Result, catch_panic};
 use crate::plan::{Action, PhysicalQuery, Plan, Portable, Purpose};
@@ -28,9 +30,9 @@ impl Runners {
         let (sink, batches) = mpsc::channel(BATCHES_AHEAD);
         let (settle, settled) = oneshot::channel();
         let stream = QueryStream::new(Arc::clone(&plan.schema), plan.kind, Arc::clone(&life.handle), batches, settle);
-        // What is over in microseconds does not queue behind heavy work, and neither does what others compute. The tasks end
-        // with the query: its stream cancels them.
-        let elsewhere = plan.is_light() || plan.route.is_remote();
+        // What is over in microseconds does not queue behind heavy work, and neither does what others compute and nobody writes
+        // here. The tasks end with the query: its stream cancels them.
+        let elsewhere = plan.is_light() || plan.route.is_remote() && !plan.writes_files();
         let task = drive(life, plan, execution, sink, settled);
         if elsewhere {
             self.environment.io.spawn(task);
@@ -125,16 +127,7 @@ async fn hand_out(answer: Option<Arc<Answer>>, output: &mut Output<'_>) -> Resul
 async fn here(query: PhysicalQuery, execution: &Execution, output: &mut Output<'_>) -> Result<()> {
     let mut rows = execution.start(&query.plan)?;
     if query.writes {
-        // The count is told only when everything it counts is visible.
-        let mut counts = Vec::new();
-        while let Some(batch) = rows.next().await {
-            counts.push(batch.map_err(|error| execution.why_not_written(error.into()))?);
-        }
-        execution.commit().await?;
-        for batch in counts {
-            output.send(&batch).await?;
-        }
-        return Ok(());
+        return write(rows, execution, output).await;
     }
     while let Some(batch) = rows.next().await {
         output.send(&batch?).await?;
@@ -143,6 +136,20 @@ async fn here(query: PhysicalQuery, execution: &Execution, output: &mut Output<'
         output.send(&line(output, "runner", &why)?).await?;
     }
     output.keep();
+    Ok(())
+}
+
+/// Lets a plan write, whose rows are how many it wrote.
+async fn write(mut counted: SendableRecordBatchStream, execution: &Execution, output: &mut Output<'_>) -> Result<()> {
+    // The count is told only when everything it counts is visible.
+    let mut counts = Vec::new();
+    while let Some(batch) = counted.next().await {
+        counts.push(batch.map_err(|error| execution.why_not_written(error.into()))?);
+    }
+    execution.commit().await?;
+    for batch in counts {
+        output.send(&batch).await?;
+    }
     Ok(())
 }
 
@@ -171,6 +178,10 @@ async fn elsewhere(
             }
         }
         Purpose::Rows | Purpose::Analyze => compute(*portable, runner, execution, output).await?,
+        Purpose::Source => {
+            let rows = begin(*portable, runner, execution, output).await?.batches;
+            return write(execution.begin(&written(plan, rows)?)?, execution, output).await;
+        }
     }
     output.keep();
     Ok(())
@@ -183,10 +194,7 @@ async fn compute(
     output: &mut Output<'_>,
 ) -> Result<()> {
     let purpose = portable.purpose;
-    let computed = runner.run(execution.work(portable)?).await?;
-    let profile = Arc::clone(&computed.profile);
-    output.handle.meter().watch_elsewhere(Arc::clone(&profile), execution.pool());
-    let mut rows = computed.batches;
+    let Computed { batches: mut rows, profile } = begin(portable, runner, execution, output).await?;
     while let Some(batch) = rows.next().await {
         let batch = batch?;
         if purpose == Purpose::Rows {
@@ -197,6 +205,18 @@ async fn compute(
         output.send(&line(output, "Plan with Metrics", &profile())?).await?;
     }
     Ok(())
+}
+
+/// Lets the runner begin, whose progress is the query's from here on.
+async fn begin(
+    portable: Portable,
+    runner: &dyn Runner,
+    execution: &Execution,
+    output: &Output<'_>,
+) -> Result<Computed> {
+    let computed = runner.run(execution.work(portable)?).await?;
+    output.handle.meter().watch_elsewhere(Arc::clone(&computed.profile), execution.pool());
+    Ok(computed)
 }
 
 /// One more row of an EXPLAIN.

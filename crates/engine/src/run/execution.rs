@@ -74,6 +74,12 @@ impl Execution {
         Ok(execute_stream(plan, Arc::clone(&self.context))?)
     }
 
+    /// Starts a plan that tells nothing of the query's progress.
+    pub(crate) fn begin(&self, plan: &Arc<dyn ExecutionPlan>) -> Result<SendableRecordBatchStream> {
+        let plan = prepare(Arc::clone(plan), self.context.runtime_env().as_ref())?;
+        Ok(execute_stream(plan, Arc::clone(&self.context))?)
+    }
+
     /// The memory of the query.
     pub(crate) fn pool(&self) -> Arc<AccountedPool> {
         Arc::clone(&self.pool)

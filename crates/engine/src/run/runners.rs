@@ -86,7 +86,8 @@ impl Runners {
     /// The cluster is what the session wants, and it can not compute it.
     pub(crate) fn route(&self, plan: &Plan) -> Result<Route> {
         let Action::Query(query) = &plan.action else { return Ok(Route::Local(None)) };
-        let insists = plan.settings.runner == RunnerChoice::Cluster;
+        // What writes runs wherever it can.
+        let insists = plan.settings.runner == RunnerChoice::Cluster && !writes(query);
         let why = match self.elsewhere(query, &plan.settings) {
             Ok(runner) => return Ok(Route::Remote(runner)),
             Err(why) => why,
@@ -137,7 +138,7 @@ impl Runners {
         query: &'a PhysicalQuery,
         settings: &Resolved,
     ) -> Result<(&'a Arc<dyn Runner>, &'a Portable), Refused> {
-        if query.writes || query.explains_write() {
+        if writes(query) && query.portable.is_none() {
             return Err(Refused::Here("only what reads can run elsewhere"));
         }
         if query.about_server && !query.is_explained() {
@@ -149,8 +150,12 @@ impl Runners {
         let refused = |why: &str| Err(Refused::NotThere(why.to_owned()));
         let Some(runner) = self.remote() else { return refused("this server has no cluster") };
         let Some(portable) = &query.portable else { return refused("it has no plan that could be sent") };
+        let bytes = scan_bytes(&portable.plan);
+        if writes(query) && bytes == 0 {
+            return Err(Refused::Here("what it writes is not read from files"));
+        }
         if settings.runner == RunnerChoice::Auto {
-            let (bytes, threshold) = (scan_bytes(&portable.plan), settings.cluster_threshold);
+            let threshold = settings.cluster_threshold;
             if bytes <= threshold {
                 let (bytes, threshold) = (ByteSize(bytes), ByteSize(threshold));
                 return Err(Refused::NotThere(format!(
@@ -163,6 +168,11 @@ impl Runners {
         }
         Ok((runner, portable))
     }
+}
+
+/// Whether it is, or explains, a statement that writes.
+fn writes(query: &PhysicalQuery) -> bool {
+    query.writes || query.explains_write()
 }
 
 /// Why a query is not computed elsewhere.

@@ -25,6 +25,11 @@ pub(crate) fn with_one_file(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn Exec
     .data()
 }
 
+/// Whether it is what makes a `COPY` write at least one file.
+pub(crate) fn is_some_batch(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.is::<SomeBatchExec>()
+}
+
 /// Hands on the batches of its input; an empty one if there are none.
 #[derive(Debug)]
 struct SomeBatchExec {
