@@ -7,6 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::query::QueryId;
+use crate::text::cut_in_place;
 
 mod classify;
 mod panic;
@@ -139,13 +140,18 @@ struct Inner {
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
+/// Bytes of a message that are kept: a value that is not what was expected may be a whole file.
+const MAX_MESSAGE_BYTES: usize = 8 << 10;
+
 impl Error {
     /// An error of this kind. The message is a lowercase fragment that names the input.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        let mut message = message.into();
+        cut_in_place(&mut message, MAX_MESSAGE_BYTES);
         Self(Box::new(Inner {
             kind,
             subject: None,
-            message: message.into(),
+            message,
             hint: None,
             suggestions: Vec::new(),
             place: None,

@@ -21,6 +21,7 @@ pub mod session;
 mod sql_type;
 mod storage;
 pub mod stream;
+mod text;
 pub mod units;
 pub mod wire;
 

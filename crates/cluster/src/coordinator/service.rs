@@ -72,6 +72,7 @@ impl SchedulerGrpc for Service {
         for earlier in self.parts.members.at(&worker.host, worker.port).iter().filter(|earlier| **earlier != worker.id)
         {
             self.parts.lose(earlier, "another worker is at its address").await;
+            self.deliveries.forget(earlier);
         }
         let id = worker.id.clone();
         let joined = self.parts.members.join(worker, report).await;

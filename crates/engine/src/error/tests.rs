@@ -55,3 +55,9 @@ async fn what_is_larger_than_arrow_can_count_is_no_bug_of_ours() {
     let error = catch_panic(async { panic!("index out of bounds") as Result<()> }).await.unwrap_err();
     assert_eq!(error.code(), "INTERNAL");
 }
+
+#[test]
+fn a_message_is_no_file() {
+    let error = Error::new(ErrorKind::Data, "x".repeat(1 << 20));
+    assert!(error.message().len() <= 8 << 10 && error.message().ends_with('…'));
+}

@@ -18,6 +18,7 @@ use crate::config::HistoryConfig;
 use crate::data_dir::DataDir;
 use crate::error::Result;
 use crate::query::{QueryId, QueryInfo, QueryState, Stages};
+use crate::text::cut_in_place;
 
 mod reader;
 mod ring;
@@ -271,14 +272,5 @@ impl Store {
     fn open(config: &HistoryConfig, path: &Path) -> Result<Self> {
         let connection = store::open(path)?;
         Ok(Self { reader: Reader::open(path)?, writer: Writer::spawn(connection, config)? })
-    }
-}
-
-/// Cuts a text to at most `max` bytes, at the border of a character, and marks the cut. A cut text is left as it is.
-pub(super) fn cut_in_place(text: &mut String, max: usize) {
-    const MARK: char = '…';
-    if text.len() > max.max(MARK.len_utf8()) {
-        text.truncate(text.floor_char_boundary(max.saturating_sub(MARK.len_utf8())));
-        text.push(MARK);
     }
 }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 
 use super::{StageInfo, Stages, TaskInfo, TaskState};
-use crate::query::history::cut_in_place;
+use crate::text::cut_in_place;
 
 /// Stages of one query that are remembered; a plan has a few dozen at most.
 const MAX_STAGES: usize = 1024;
