@@ -66,6 +66,19 @@ def test_cluster_queries_at_once_are_bounded(cluster, deep):
     made.at_rest()
 
 
+def test_who_waits_for_the_cluster_is_told_so(cluster):
+    made = cluster("--set", "admission.max_running_in_cluster=1", "--set", "admission.queue_timeout=2s", workers=1)
+    long = made.ask(ENDLESS)
+    long.wait_for_task(state="running")
+    waiting = made.ask(SHORT)
+    waiting.wait_for_state("queued")
+    waiting.wait_for(lambda: made.coordinator.status(waiting.id)["timings"]["queued_ms"] > 0, "time in the queue")
+    problem = waiting.outcome().problem
+    assert problem["status"] == 429 and "admission.max_running_in_cluster" in problem["detail"] and "local" in problem["hint"], problem
+    long.cancel()
+    long.outcome()
+
+
 def test_one_pool_of_permits_for_both_runners(cluster, deep):
     made = cluster("--set", "admission.max_running=1", workers=2)
     first = made.ask(deep)

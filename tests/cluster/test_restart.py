@@ -59,6 +59,7 @@ def test_what_a_killed_coordinator_was_doing(cluster):
     assert status["state"] == "failed" and status["error"]["retryable"] and status["error"]["hint"], status
     times = status["timings"]
     assert times["submitted_at"] <= times["started_at"] <= times["finished_at"] and times["elapsed_ms"] >= 1000
+    assert made.table(f"SELECT * FROM system.tasks WHERE query_id = '{query_id}'"), "the tables know it too"
     record = made.record(query_id)
     assert record["tasks"] and {row["state"] for row in record["stages"] + record["tasks"]} <= {"finished", "cancelled"}
 

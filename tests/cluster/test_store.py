@@ -25,8 +25,7 @@ def test_it_fails_for_good(remote, store, how):
         rule.wait_until_met()
     assert not outcome.answered
     assert outcome.problem["code"] == "STORAGE_ERROR", outcome.problem
-    # A body that breaks off has no name for whoever reads it.
-    assert how == "cut" or "part-3.parquet" in outcome.problem["detail"], outcome.problem
+    assert "part-3.parquet" in outcome.problem["detail"], outcome.problem
     remote.at_rest()
     # It is not the workers' fault.
     remote.wait_for_workers(active=remote.workers)
@@ -61,6 +60,21 @@ def test_a_store_that_does_not_answer_meets_the_deadline(remote, store):
         assert query.outcome(PATIENCE / 2).problem["code"] == "TIMEOUT"
         remote.at_rest()
     assert remote.rows(SUM) == remote.expected
+
+
+@pytest.mark.parametrize("limit", ["3s", pytest.param("45s", marks=pytest.mark.soak, id="by default")])
+def test_a_store_that_gives_nothing_is_given_up(cluster, store, limit):
+    """In time, whatever its client would still try."""
+    watched = ["--set", f"storage.stall_timeout={limit}"] if limit != "45s" else []
+    made = cluster(*watched, workers=2, worker=watched)
+    assert made.coordinator.post(f"CREATE EXTERNAL TABLE remote STORED AS PARQUET LOCATION '{store.url('facts/')}'").ok
+    expected = made.local(SUM)
+    with store.hold("part-5.parquet"):
+        outcome = made.ask(SUM).outcome(PATIENCE)
+        assert not outcome.answered and outcome.problem["code"] == "STORAGE_ERROR", outcome
+        assert "part-5.parquet" in outcome.problem["detail"] and "storage.stall_timeout" in outcome.problem["detail"], outcome.problem
+    made.at_rest()
+    assert made.rows(SUM) == expected
 
 
 @pytest.mark.soak

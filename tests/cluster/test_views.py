@@ -172,6 +172,17 @@ def test_the_desired_number_of_slots_follows_the_work(cluster, deep):
     wait_until(lambda: signal() <= idle, 60, "no wish for more than before")
 
 
+def test_a_query_that_waits_for_a_first_worker_asks_for_slots(cluster):
+    made = cluster("--set", "cluster.worker_wait=20s", workers=0)
+    query = made.ask("SELECT sum(v) FROM facts")
+    look = lambda: made.coordinator.http.get(made.coordinator.url("/v1/autoscale")).json()  # noqa: E731
+    asked = query.wait_for(lambda: (found := look())["desired_slots"] > 0 and found, "a wish for slots")
+    assert asked["queries_queued"] == 1 and asked["slots"] == 0
+    made.start_worker()
+    assert query.outcome().rows == made.local("SELECT sum(v) FROM facts")
+    assert look()["desired_slots"] == 0
+
+
 def test_work_that_was_followed_is_the_same_by_every_view(steady, deep):
     query_id = steady.coordinator.submit(deep, session={"runner": "cluster"})["id"]
     query = Following(steady, query_id)

@@ -160,8 +160,8 @@ def test_an_asynchronous_query_is_begun_anew_too(cluster, deep):
     assert [tuple(row) for row in result.json()["rows"]] == expected
 
 
-# More than clients, sockets and the coordinator hold on the way.
-WIDE = """SELECT a.k, b.k AS other, repeat(a.t, 20) AS pad FROM lake.public.facts a
+# More than clients, sockets and the coordinator hold on the way: it reads four files at once, each with up to 16 MiB under way.
+WIDE = """SELECT a.k, b.k AS other, repeat(a.t, 80) AS pad FROM lake.public.facts a
           JOIN lake.public.facts b ON a.k % 8 = b.k % 8 WHERE a.v + b.v >= 0"""
 WIDE_ROWS = 800 * 100
 

@@ -108,6 +108,8 @@ impl Member {
             None if self.drains() => WorkerState::Draining,
             None => WorkerState::Active,
         };
+        // Who is gone uses nothing.
+        let now = |used: u64| if self.is_gone() { 0 } else { used };
         WorkerInfo {
             id: self.metadata.id.clone(),
             address: Some(self.address()),
@@ -116,12 +118,12 @@ impl Member {
             slots,
             slots_free: if self.takes_tasks() { slots.saturating_sub(u64::from(self.bound)) } else { 0 },
             memory_bytes: self.report.memory_bytes,
-            memory_used: self.report.memory_used,
+            memory_used: now(self.report.memory_used),
             disk_bytes: self.report.disk_bytes,
-            disk_used: self.report.disk_used,
+            disk_used: now(self.report.disk_used),
             last_seen: self.last_seen,
             joined_at: self.joined_at,
-            tasks_running: self.report.tasks_running,
+            tasks_running: now(self.report.tasks_running),
         }
     }
 }

@@ -16,18 +16,20 @@ use tidemill_engine::{Error, Result};
 use crate::join;
 use crate::plan::{FixedExec, stages};
 
-/// The name of what the first operator of a task tells besides its own: the most memory that the worker had reserved for the job.
+/// The names of what the first operator of a task tells besides its own: memory that the worker has reserved for the job, and the
+/// most that it had.
+pub(crate) const MEMORY: &str = "tidemill_memory";
 pub(crate) const MEMORY_PEAK: &str = "tidemill_memory_peak";
 
-/// Takes it out.
-pub(crate) fn take_memory_peak(metrics: &mut [OperatorMetricsSet]) -> Option<u64> {
+/// Takes a value of this name out of what the first operator tells.
+pub(crate) fn take_gauge(metrics: &mut [OperatorMetricsSet], name: &str) -> Option<u64> {
     let first = &mut metrics.first_mut()?.metrics;
-    let peak = |metric: &OperatorMetric| match &metric.metric {
-        Some(Metric::Gauge(gauge)) if gauge.name == MEMORY_PEAK => Some(gauge.value),
+    let value = |metric: &OperatorMetric| match &metric.metric {
+        Some(Metric::Gauge(gauge)) if gauge.name == name => Some(gauge.value),
         _ => None,
     };
-    let at = first.iter().position(|metric| peak(metric).is_some())?;
-    peak(&first.remove(at))
+    let at = first.iter().position(|metric| value(metric).is_some())?;
+    value(&first.remove(at))
 }
 
 /// The operators of a stage.

@@ -30,8 +30,8 @@ pub(crate) struct Record {
     keys: Gathered,
     /// What the tasks took that have ended, in time of one slot.
     spent: Duration,
-    /// The most memory that each worker had reserved, in bytes.
-    memory: BTreeMap<String, u64>,
+    /// The memory that each worker has reserved, and the most that it had, in bytes.
+    memory: BTreeMap<String, (u64, u64)>,
 }
 
 impl Record {
@@ -131,6 +131,10 @@ impl Record {
 
     /// A worker is lost, and with it what it computes.
     pub(crate) fn lost(&mut self, worker: &str, address: &str) {
+        if let Some((used, _)) = self.memory.get_mut(worker) {
+            *used = 0;
+            self.tell_memory();
+        }
         let mut lost = Vec::new();
         for (id, stage) in &mut self.stages {
             for task in stage.tasks.values_mut() {
@@ -162,11 +166,18 @@ impl Record {
 
     /// Takes out of the metrics how much memory a worker had reserved.
     fn note_memory(&mut self, worker: &str, status: &mut TaskStatus) {
-        if let Some(peak) = view::take_memory_peak(&mut status.metrics) {
+        let used = view::take_gauge(&mut status.metrics, view::MEMORY);
+        let peak = view::take_gauge(&mut status.metrics, view::MEMORY_PEAK);
+        if let (Some(used), Some(peak)) = (used, peak) {
             let known = self.memory.entry(worker.to_owned()).or_default();
-            *known = peak.max(*known);
-            self.tasks.memory_peak(self.memory.values().sum());
+            *known = (used, peak.max(known.1));
+            self.tell_memory();
         }
+    }
+
+    fn tell_memory(&self) {
+        let (used, peak) = self.memory.values().fold((0, 0), |sum, worker| (sum.0 + worker.0, sum.1 + worker.1));
+        self.tasks.memory(used, peak);
     }
 
     fn tell_stage(&mut self, id: usize) {

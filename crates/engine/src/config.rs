@@ -218,6 +218,8 @@ pub struct StorageConfig {
     pub request_timeout: Span,
     /// Retries of a request that failed with a passing error.
     pub max_retries: usize,
+    /// How long a store may give nothing of what is read, retries included; 0 waits as long as those last.
+    pub stall_timeout: Span,
     /// S3 defaults, used by every bucket without an entry of its own.
     pub s3: S3Config,
     /// S3 per bucket.

@@ -29,6 +29,7 @@ mod policy;
 mod read;
 mod registry;
 mod s3;
+mod stall;
 #[cfg(test)]
 mod tests;
 mod version;

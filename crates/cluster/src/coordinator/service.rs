@@ -42,6 +42,7 @@ impl Service {
         let reached = self.parts.transport.probe(host, *port).await;
         reached.map_err(|reason| {
             let told = format!("the coordinator does not reach this worker at {host}:{port}: {reason}");
+            tracing::warn!(worker = %worker.id, reason = %told, "a worker is refused");
             // Another certificate is needed; everything else may pass.
             if reason.contains("certificate") { Status::failed_precondition(told) } else { Status::unavailable(told) }
         })
@@ -59,9 +60,11 @@ impl Service {
 #[tonic::async_trait]
 impl SchedulerGrpc for Service {
     async fn register_executor(&self, request: Request<RegisterExecutorParams>) -> Answer<RegisterExecutorResult> {
-        let report = Report::from_metadata(request.metadata())?;
-        report.check_build()?;
         let peer = request.remote_addr();
+        let report = Report::from_metadata(request.metadata()).and_then(|report| report.check_build().map(|()| report));
+        let report = report.inspect_err(|status| {
+            tracing::warn!(peer = ?peer, reason = status.message(), "a worker is refused");
+        })?;
         let registration = request.into_inner().metadata.ok_or_else(|| malformed("no worker"))?;
         let worker = described(registration, peer)?;
         self.reach(&worker).await?;

@@ -4,9 +4,12 @@
 //! clients let us choose. Who can listen on the network can repeat it; TLS is for that.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use hmac::{Hmac, Mac};
+use parking_lot::Mutex;
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use tidemill_engine::auth::Secret;
@@ -19,6 +22,9 @@ const PURPOSE: &[u8] = b"tidemill cluster, version 1";
 
 /// The name that processes of a cluster go by, before the proof.
 const AGENT: &str = "tidemill-cluster/";
+
+/// How much time lies between two refusals in the log.
+const REFUSALS_APART: Duration = Duration::from_secs(1);
 
 /// The proof, or that none is asked for.
 #[derive(Clone)]
@@ -51,7 +57,7 @@ impl Credential {
     }
 
     pub(super) fn guard(&self) -> Guard {
-        Guard { proof: self.proof.clone() }
+        Guard { proof: self.proof.clone(), told: Arc::default() }
     }
 }
 
@@ -59,6 +65,19 @@ impl Credential {
 #[derive(Clone)]
 pub struct Guard {
     proof: Option<Arc<str>>,
+    /// When a refusal was told last.
+    told: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Guard {
+    /// Tells of a refusal, but not of so many that the log is full of them.
+    fn tell(&self, peer: Option<SocketAddr>) {
+        let mut told = self.told.lock();
+        if told.is_none_or(|told| told.elapsed() >= REFUSALS_APART) {
+            *told = Some(Instant::now());
+            tracing::warn!(peer = ?peer, "who calls without the join token of the cluster is refused");
+        }
+    }
 }
 
 impl fmt::Debug for Guard {
@@ -75,6 +94,7 @@ impl Interceptor for Guard {
         if shown.is_some_and(|shown| bool::from(shown.as_bytes().ct_eq(proof.as_bytes()))) {
             return Ok(request);
         }
+        self.tell(request.remote_addr());
         Err(Status::unauthenticated(
             "the join token is not that of this cluster: set the same cluster.join_token on every node",
         ))

@@ -114,6 +114,11 @@ impl Job {
         self.reason.get().map(String::as_str)
     }
 
+    /// Memory that its tasks have now, in bytes.
+    pub(super) fn memory_used(&self) -> u64 {
+        self.runtime.get().map_or(0, QueryRuntime::memory_used)
+    }
+
     /// The most memory that its tasks had at once, in bytes.
     pub(super) fn memory_peak(&self) -> u64 {
         self.runtime.get().map_or(0, QueryRuntime::memory_peak)

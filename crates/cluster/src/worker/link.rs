@@ -138,8 +138,20 @@ pub(super) fn mismatch(shared: &Shared, status: &Status) -> Option<&'static str>
     if is_foreign(status) {
         return Some("it is no coordinator that workers join: worker.coordinator is what it lists as door=scheduler");
     }
-    let broken = ["h2 protocol error", "connection closed", "broken pipe", "reset by peer", "unexpected end of file"];
-    let is_broken = broken.iter().any(|sign| reason.to_lowercase().contains(sign));
-    (is_broken && !shared.transport.is_encrypted())
-        .then_some("it closes the connection: does it use cluster.tls, which this worker does not?")
+    let broken = [
+        "h2 protocol error",
+        "frame with invalid size",
+        "connection closed",
+        "broken pipe",
+        "reset by peer",
+        "unexpected end",
+    ];
+    if !broken.iter().any(|sign| reason.to_lowercase().contains(sign)) {
+        return None;
+    }
+    Some(if shared.transport.is_encrypted() {
+        "it closes the connection: is this worker's certificate of an authority in the coordinator's cluster.tls.ca?"
+    } else {
+        "it closes the connection: does it use cluster.tls, which this worker does not?"
+    })
 }

@@ -7,7 +7,7 @@ use ballista_core::serde::protobuf::{
 use ballista_executor::execution_engine::QueryStageExecutor;
 
 use super::jobs::{Job, Jobs};
-use crate::view::{MEMORY_PEAK, sum_metrics};
+use crate::view::{MEMORY, MEMORY_PEAK, sum_metrics};
 
 /// Tasks whose progress is told at once.
 const MAX_TOLD: usize = 256;
@@ -19,8 +19,10 @@ pub(super) fn measured(stage: &dyn QueryStageExecutor, job: &Job) -> Vec<Operato
     let metrics = metrics.collect::<Result<Vec<_>, _>>().unwrap_or_default();
     let mut metrics: Vec<OperatorMetricsSet> = metrics.iter().map(sum_metrics).collect();
     if let Some(first) = metrics.first_mut() {
-        let peak = Metric::Gauge(NamedGauge { name: MEMORY_PEAK.to_owned(), value: job.memory_peak() });
-        first.metrics.push(OperatorMetric { partition: None, metric: Some(peak) });
+        for (name, value) in [(MEMORY, job.memory_used()), (MEMORY_PEAK, job.memory_peak())] {
+            let metric = Some(Metric::Gauge(NamedGauge { name: name.to_owned(), value }));
+            first.metrics.push(OperatorMetric { partition: None, metric });
+        }
     }
     metrics
 }

@@ -20,7 +20,7 @@ const MEASURED_QUERIES: usize = 100;
 /// How many slots the work at hand asks for; with a cluster, the work and the slots of the cluster.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Autoscale {
-    /// Slots with which the work would be over within the target time; 0 without work.
+    /// Slots with which the work would be over within the target time, at most one for each task; 0 without work.
     pub desired_slots: u64,
     /// Slots of the workers that take tasks.
     pub slots: u64,
@@ -28,7 +28,7 @@ pub struct Autoscale {
     pub slots_free: u64,
     /// Queries that run.
     pub queries_running: u64,
-    /// Queries that wait for a permit.
+    /// Queries that wait for a permit, or for a first worker.
     pub queries_queued: u64,
     /// Tasks that compute now.
     pub tasks_running: u64,
@@ -54,8 +54,10 @@ impl Engine {
             queries_running += 1;
             work.add(&handle.stages(), typical.task_seconds, Utc::now());
         }
-        let queries_queued =
-            if runner.is_some() { self.admission.queued_remote() } else { self.admission.queued() } as u64;
+        let queries_queued = match runner {
+            Some(_) => self.admission.queued_remote() as u64 + self.runners.waiting(),
+            None => self.admission.queued() as u64,
+        };
         work.add_queued(queries_queued, &typical);
         let workers = self.workers();
         let active = workers.iter().filter(|worker| worker.state == WorkerState::Active);

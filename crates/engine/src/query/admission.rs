@@ -63,6 +63,8 @@ impl Drop for Permit {
 pub(crate) struct Ticket {
     admission: Arc<Admission>,
     place: Option<Place>,
+    /// Whether it is for a run in the cluster.
+    remote: bool,
     granted: oneshot::Receiver<Permit>,
 }
 
@@ -107,12 +109,9 @@ impl Ticket {
             Ok(Err(_)) => Err(draining()),
             Err(_) => {
                 let state = self.admission.state.lock();
-                let config = &state.config;
-                Err(busy(
-                    config,
-                    "the query waited for a permit longer than admission.queue_timeout",
-                    config.max_running,
-                ))
+                let (taken, limit) = state.taken(self.remote);
+                let message = format!("the query waited for a permit longer than admission.queue_timeout: {taken}");
+                Err(busy(&state.config, &message, limit, self.remote))
             }
         }
     }
@@ -154,21 +153,22 @@ impl Admission {
             drop(state);
             // The receiver is in our hands, so that sending can not fail.
             let _ = wake.send(permit);
-            return Ok(Ticket { admission: Arc::clone(self), place: None, granted });
+            return Ok(Ticket { admission: Arc::clone(self), place: None, remote, granted });
         }
         let config = &state.config;
         if config.when_full == WhenFull::Refuse {
             let (message, limit) = state.taken(remote);
-            return Err(busy(config, message, limit));
+            return Err(busy(config, message, limit, remote));
         }
         if state.queue.len() >= config.max_queued {
-            return Err(busy(config, "the queue of waiting queries is full (admission.max_queued)", config.max_queued));
+            let message = "the queue of waiting queries is full (admission.max_queued)";
+            return Err(busy(config, message, config.max_queued, remote));
         }
         let place = Place { rank: u8::MAX - priority, ticket: state.next_ticket };
         state.next_ticket += 1;
         state.queue.insert(place, Waiter { principal, remote, wake });
         drop(state);
-        Ok(Ticket { admission: Arc::clone(self), place: Some(place), granted })
+        Ok(Ticket { admission: Arc::clone(self), place: Some(place), remote, granted })
     }
 
     /// Queries that hold a permit.
@@ -259,11 +259,17 @@ fn wake(granted: Vec<(oneshot::Sender<Permit>, Permit)>) {
 }
 
 /// Refuses a query because `limit` others are there already.
-fn busy(config: &AdmissionConfig, message: &str, limit: usize) -> Error {
-    let hint = format!(
+fn busy(config: &AdmissionConfig, message: &str, limit: usize, remote: bool) -> Error {
+    let mut hint = format!(
         "try again later; the server runs {} queries at once, {} of one principal",
         config.max_running, config.max_running_per_principal
     );
+    if remote {
+        hint.push_str(&format!(
+            ", {} in the cluster; SET runner = 'local' waits for none of these",
+            config.max_running_in_cluster
+        ));
+    }
     Error::new(ErrorKind::Busy, message).retry_after(Duration::from_secs(1)).at_limit(limit as u64).hint(hint)
 }
 

@@ -50,8 +50,9 @@ struct Live {
     cached: Option<CacheOutcome>,
     /// Where it stands in the queue.
     spot: Option<Spot>,
-    planning: Duration,
-    queued: Duration,
+    /// Absent while it is planned, and while it waits.
+    planning: Option<Duration>,
+    queued: Option<Duration>,
     running_since: Option<(Instant, DateTime<Utc>)>,
     ended: Option<(Instant, DateTime<Utc>)>,
     error: Option<Error>,
@@ -253,9 +254,9 @@ impl QueryHandle {
             let now = Instant::now();
             let since = now.duration_since(self.arrived);
             match state {
-                QueryState::Queued => live.planning = since,
+                QueryState::Queued => live.planning = Some(since),
                 QueryState::Running => {
-                    live.queued = since.saturating_sub(live.planning);
+                    live.queued = Some(since.saturating_sub(live.planning.unwrap_or_default()));
                     live.running_since = Some((now, Utc::now()));
                     live.spot = None;
                 }
@@ -274,9 +275,6 @@ impl QueryHandle {
         let mut live = self.live.lock();
         if live.ended.is_some() {
             return false;
-        }
-        if live.running_since.is_none() && live.planning.is_zero() {
-            live.planning = self.arrived.elapsed();
         }
         live.ended = Some((Instant::now(), Utc::now()));
         live.error = error.map(Error::copied);
@@ -299,14 +297,16 @@ impl QueryHandle {
         let millis = |duration: Duration| duration.as_secs_f64() * 1000.0;
         let end = live.ended.map_or_else(Instant::now, |(end, _)| end);
         let running = live.running_since.map(|(start, _)| end.saturating_duration_since(start));
+        let elapsed = end.saturating_duration_since(self.arrived);
+        let planning = live.planning.unwrap_or(elapsed);
         Timings {
             submitted_at: self.submitted_at,
             started_at: live.running_since.map(|(_, at)| at),
             finished_at: live.ended.map(|(_, at)| at),
-            planning_ms: millis(live.planning),
-            queued_ms: millis(live.queued),
+            planning_ms: millis(planning),
+            queued_ms: millis(live.queued.unwrap_or_else(|| elapsed.saturating_sub(planning))),
             running_ms: millis(running.unwrap_or_default()),
-            elapsed_ms: millis(end.saturating_duration_since(self.arrived)),
+            elapsed_ms: millis(elapsed),
         }
     }
 

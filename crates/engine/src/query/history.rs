@@ -34,6 +34,9 @@ use writer::Writer;
 /// One listing returns at most this many queries; the cursor leads to the next.
 const MAX_LISTED: usize = 10_000;
 
+/// Queries of before the start that are kept in memory; more would keep the start waiting.
+const MAX_RECALLED: usize = 200;
+
 /// A longer plan or profile is cut, in bytes: one query with a thousand columns must not fill the ring's memory.
 const MAX_PROFILE_BYTES: usize = 256 << 10;
 
@@ -122,12 +125,13 @@ impl History {
     /// # Errors
     /// A database written by a newer version, or one that cannot be opened. A corrupt one is moved aside instead.
     pub fn open(config: &HistoryConfig, data_dir: Arc<DataDir>) -> Result<Self> {
+        let mut ring = Ring::new(config.memory_entries);
         let store = match config.stored_entries {
             0 => None,
-            _ => Some(Store::open(config, &data_dir.path().join("history.sqlite"))?),
+            _ => Some(Store::open(config, &data_dir.path().join("history.sqlite"), &mut ring)?),
         };
         Ok(Self {
-            ring: Mutex::new(Ring::new(config.memory_entries)),
+            ring: Mutex::new(ring),
             store,
             max_sql_bytes: usize::try_from(config.max_sql_bytes.0).unwrap_or(usize::MAX),
             max_tasks: config.max_tasks,
@@ -269,8 +273,12 @@ impl History {
 }
 
 impl Store {
-    fn open(config: &HistoryConfig, path: &Path) -> Result<Self> {
+    /// The newest queries go into the ring, as if they had ended just now.
+    fn open(config: &HistoryConfig, path: &Path, ring: &mut Ring) -> Result<Self> {
         let connection = store::open(path)?;
+        let newest = store::newest(&connection, config.memory_entries.min(MAX_RECALLED));
+        let newest = newest.map_err(|error| store::failure("cannot read query history", error))?;
+        newest.into_iter().for_each(|entry| ring.push(Arc::new(entry)));
         Ok(Self { reader: Reader::open(path)?, writer: Writer::spawn(connection, config)? })
     }
 }

@@ -83,10 +83,11 @@ impl Stage {
         for metric in self.clock().iter().flat_map(MetricsSet::iter) {
             let Some(task) = of_partition(&mut tasks, metric) else { continue };
             match metric.value() {
-                MetricValue::StartTimestamp(time) => task.started_at = time.value(),
-                MetricValue::EndTimestamp(time) => task.ended_at = time.value(),
-                MetricValue::OutputRows(rows) => task.rows = rows.value() as u64,
-                MetricValue::OutputBytes(bytes) => task.bytes = bytes.value() as u64,
+                // Some operators measure a partition twice, and one of the two nothing.
+                MetricValue::StartTimestamp(time) => task.started_at = task.started_at.or(time.value()),
+                MetricValue::EndTimestamp(time) => task.ended_at = task.ended_at.max(time.value()),
+                MetricValue::OutputRows(rows) => task.rows = task.rows.max(rows.value() as u64),
+                MetricValue::OutputBytes(bytes) => task.bytes = task.bytes.max(bytes.value() as u64),
                 _ => {}
             }
         }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::RecordBatch;
+use chrono::{DateTime, Utc};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
 use parking_lot::Mutex;
@@ -35,7 +36,7 @@ enum Source {
     #[default]
     None,
     /// Running: the plan, its stages and the query's memory.
-    Running { plan: Arc<dyn ExecutionPlan>, stages: Vec<Stage>, memory: Arc<AccountedPool> },
+    Running { plan: Arc<dyn ExecutionPlan>, stages: Vec<Stage>, memory: Arc<AccountedPool>, since: DateTime<Utc> },
     /// Running elsewhere, and the query's memory here.
     Elsewhere { profile: RemoteProfile, memory: Arc<AccountedPool> },
     /// Ended: the last look.
@@ -81,7 +82,8 @@ impl Meter {
 
     /// Begins to watch a plan.
     pub(crate) fn watch(&self, plan: &Arc<dyn ExecutionPlan>, memory: Arc<AccountedPool>) {
-        *self.source.lock() = Source::Running { plan: Arc::clone(plan), stages: stages(plan), memory };
+        *self.source.lock() =
+            Source::Running { plan: Arc::clone(plan), stages: stages(plan), memory, since: Utc::now() };
     }
 
     /// Begins to watch what a runner computes elsewhere.
@@ -124,7 +126,13 @@ impl Meter {
 
     fn stages_until(&self, end: Option<TaskState>) -> Stages {
         match &*self.source.lock() {
-            Source::Running { stages, .. } => Stages::of_plan(stages, end, self.tasks.max_tasks()),
+            Source::Running { stages, since, .. } => {
+                let found = Stages::of_plan(stages, end, self.tasks.max_tasks());
+                match end {
+                    Some(_) => found.ended(*since, Utc::now(), self.rows_produced.load(Ordering::Relaxed)),
+                    None => found,
+                }
+            }
             Source::Ended(last) => last.stages.clone(),
             Source::None | Source::Elsewhere { .. } => self.tasks.now(),
         }
@@ -155,11 +163,14 @@ impl Meter {
             Source::None => Progress::default(),
             Source::Ended(last) => last.progress.clone(),
             Source::Running { stages, memory, .. } => running(stages, memory),
-            Source::Elsewhere { memory, .. } => Progress {
-                memory_bytes: memory.used(),
-                memory_peak_bytes: memory.peak().saturating_add(self.tasks.most_memory()),
-                ..self.tasks.now().progress()
-            },
+            Source::Elsewhere { memory, .. } => {
+                let (used, peak) = self.tasks.reserved();
+                Progress {
+                    memory_bytes: memory.used().saturating_add(used),
+                    memory_peak_bytes: memory.peak().saturating_add(peak),
+                    ..self.tasks.now().progress()
+                }
+            }
         };
         progress.rows_produced = self.rows_produced.load(Ordering::Relaxed);
         progress.bytes_produced = self.bytes_produced();

@@ -190,6 +190,25 @@ impl Stages {
         found
     }
 
+    /// Those of a plan that ran in this process and has ended, with what its operators did not measure: of tasks that keep no time
+    /// that of the whole, of a last one that counts no rows those that left.
+    pub(super) fn ended(mut self, began: DateTime<Utc>, ended: DateTime<Utc>, rows: u64) -> Self {
+        for task in &mut self.tasks {
+            task.started_at.get_or_insert(began);
+            task.ended_at.get_or_insert(ended);
+        }
+        for stage in &mut self.stages {
+            stage.started_at.get_or_insert(began);
+            stage.ended_at.get_or_insert(ended);
+        }
+        if let Some(last) = self.stages.last_mut().filter(|last| last.partitions == 1 && last.rows == 0) {
+            last.rows = rows;
+            let tasks = self.tasks.iter_mut().filter(|task| task.stage_id == last.stage_id);
+            tasks.for_each(|task| task.rows = rows);
+        }
+        self
+    }
+
     /// With an end of what had none, when the server was killed.
     pub(super) fn interrupted(mut self, at: DateTime<Utc>) -> Self {
         let end = |state: &mut TaskState, ended_at: &mut Option<DateTime<Utc>>| {

@@ -1,5 +1,6 @@
 //! Where a query is computed: in this process, or by the runner that is attached.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use datafusion::datasource::physical_plan::FileScanConfig;
@@ -61,11 +62,13 @@ impl Route {
 pub(crate) struct Runners {
     pub(super) environment: Arc<TaskEnvironment>,
     remote: OnceLock<Arc<dyn Runner>>,
+    /// Queries that wait for a first worker.
+    waiting: AtomicU64,
 }
 
 impl Runners {
     pub(crate) fn new(environment: Arc<TaskEnvironment>) -> Self {
-        Self { environment, remote: OnceLock::new() }
+        Self { environment, remote: OnceLock::new(), waiting: AtomicU64::new(0) }
     }
 
     pub(crate) fn attach(&self, runner: Arc<dyn Runner>) -> Result<()> {
@@ -78,6 +81,11 @@ impl Runners {
     /// The runner besides this process, if there is one.
     pub(crate) fn remote(&self) -> Option<&Arc<dyn Runner>> {
         self.remote.get()
+    }
+
+    /// Queries that wait for a first worker.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// Where the plan is computed.
@@ -110,6 +118,7 @@ impl Runners {
         if let Some(runner) = self.remote().filter(|_| insists)
             && matches!(self.candidate(query, settings), Err(Refused::Nobody))
         {
+            let _waits = Waits::of(&self.waiting);
             runner.wait_for_workers().await;
         }
         if self.candidate(query, settings).is_err() {
@@ -167,6 +176,22 @@ impl Runners {
             return Err(Refused::Nobody);
         }
         Ok((runner, portable))
+    }
+}
+
+/// Counts one that waits, until it is dropped.
+struct Waits<'a>(&'a AtomicU64);
+
+impl<'a> Waits<'a> {
+    fn of(count: &'a AtomicU64) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

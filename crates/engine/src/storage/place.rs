@@ -15,6 +15,8 @@ use object_store::{
 };
 use url::{Position, Url};
 
+use crate::error::{ErrorKind, Subject};
+
 /// What is at `path` in the store of `url`, without credentials and query.
 pub(super) fn place(url: &Url, path: &str) -> String {
     let path = path.trim_start_matches('/');
@@ -54,6 +56,20 @@ fn name(error: Error, url: &Url) -> Error {
     }
 }
 
+/// The error of a body that broke off, which names nothing by itself.
+fn broken_off(error: Error, url: &Url, path: &Path) -> Error {
+    let (store, source) = match name(error, url) {
+        Error::Generic { store, source } => (store, source),
+        other => return other,
+    };
+    if source.downcast_ref::<crate::Error>().is_some() {
+        return Error::Generic { store, source };
+    }
+    let message = format!("'{}' broke off: {source}", place(url, path.as_ref()));
+    let told = crate::Error::new(ErrorKind::Storage, message).about(Subject::File).hint("try again");
+    Error::Generic { store, source: Box::new(told) }
+}
+
 #[async_trait]
 impl ObjectStore for PlacedStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
@@ -70,10 +86,10 @@ impl ObjectStore for PlacedStore {
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         let mut result = self.named(self.inner.get_opts(location, options).await)?;
-        let url = self.url.clone();
+        let (url, location) = (self.url.clone(), location.clone());
         result.payload = match result.payload {
             GetResultPayload::Stream(stream) => {
-                GetResultPayload::Stream(stream.map_err(move |error| name(error, &url)).boxed())
+                GetResultPayload::Stream(stream.map_err(move |error| broken_off(error, &url, &location)).boxed())
             }
             file @ GetResultPayload::File(..) => file,
         };

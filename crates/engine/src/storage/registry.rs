@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 use url::{Position, Url};
 
 use super::place::PlacedStore;
+use super::stall::WatchedStore;
 use super::{http, s3};
 use crate::config::StorageConfig;
 use crate::{Error, Result};
@@ -57,7 +58,8 @@ impl Stores {
         if let Some(store) = self.remote.lock().by_key.get(&key) {
             return Ok(Arc::clone(store));
         }
-        let store = Arc::new(PlacedStore::new(self.connect(url)?, url.clone()));
+        let watched = WatchedStore::of(self.connect(url)?, url, self.config.stall_timeout.limit());
+        let store = Arc::new(PlacedStore::new(watched, url.clone()));
         Ok(self.remote.lock().insert(key, store))
     }
 

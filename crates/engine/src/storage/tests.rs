@@ -31,6 +31,7 @@ fn config(allowed: &[&str]) -> StorageConfig {
         listing_ttl: Span(Duration::ZERO),
         request_timeout: Span(Duration::from_secs(5)),
         max_retries: 0,
+        stall_timeout: Span(Duration::from_secs(5)),
         s3: S3Config::default(),
         buckets: BTreeMap::new(),
     }

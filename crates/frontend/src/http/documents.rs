@@ -390,7 +390,7 @@ pub(crate) struct Node {
     address: Option<String>,
     /// The version it runs.
     version: String,
-    /// `ready`, `draining` or `lost`.
+    /// `active`, `draining`, `lost` or `left`.
     state: String,
     /// Threads that run queries.
     cpu_threads: u64,

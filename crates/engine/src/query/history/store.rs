@@ -1,6 +1,7 @@
 //! The database of history: how it is opened, and its statements.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -255,6 +256,23 @@ pub(super) fn stages(connection: &Connection, id: QueryId) -> rusqlite::Result<O
     let json: Option<String> =
         statement.query_row([id.as_uuid().as_bytes().as_slice()], |row| row.get(0)).optional()?;
     Ok(json.map(|json| parse(&json).unwrap_or_default()))
+}
+
+/// The newest queries that ended, oldest first, with all that is known of them.
+pub(super) fn newest(connection: &Connection, limit: usize) -> rusqlite::Result<Vec<Entry>> {
+    let mut statement = connection.prepare(&format!(
+        "SELECT info, plan, profile, stages FROM query WHERE NOT {} ORDER BY id DESC LIMIT ?1",
+        unended()
+    ))?;
+    let rows = statement.query_map([integer(limit)], |row| {
+        let (info, stages): (String, String) = (row.get(0)?, row.get(3)?);
+        let profile = Profile { plan: row.get(1)?, profile: row.get(2)? };
+        let stages = Arc::new(parse(&stages).unwrap_or_default());
+        Ok(parse(&info).map(|info| Entry { info, profile, stages }))
+    })?;
+    let mut found = rows.filter_map(Result::transpose).collect::<rusqlite::Result<Vec<_>>>()?;
+    found.reverse();
+    Ok(found)
 }
 
 /// Ended queries, newest first. Rows that this version cannot read are left out.

@@ -40,8 +40,8 @@ struct Record {
     ended: VecDeque<TaskKey>,
     omitted: u64,
     retries: Vec<String>,
-    /// The most memory that was reserved for it elsewhere, in bytes.
-    memory_peak: u64,
+    /// Memory that is reserved for it elsewhere, and the most that was, in bytes.
+    memory: (u64, u64),
     attempt: u32,
     /// Set when the query has ended: what is reported later comes too late.
     closed: bool,
@@ -73,21 +73,22 @@ impl Tasks {
     pub fn retried(&self, reason: impl Into<String>) {
         let mut record = self.0.record.lock();
         record.end(TaskState::Cancelled);
+        record.memory.0 = 0;
         record.attempt += 1;
         if record.retries.len() < MAX_RETRIES {
             record.retries.push(cut(reason.into()));
         }
     }
 
-    /// Reports memory that was reserved for the query elsewhere, in bytes; the most counts.
-    pub fn memory_peak(&self, bytes: u64) {
+    /// Reports memory that is reserved for the query elsewhere, and the most that was, in bytes.
+    pub fn memory(&self, used: u64, peak: u64) {
         let mut record = self.0.record.lock();
-        record.memory_peak = record.memory_peak.max(bytes);
+        record.memory = (used, record.memory.1.max(peak));
     }
 
-    /// The most memory that was reserved for it elsewhere, in bytes.
-    pub(in crate::query) fn most_memory(&self) -> u64 {
-        self.0.record.lock().memory_peak
+    /// Memory that is reserved for it elsewhere, and the most that was, in bytes.
+    pub(in crate::query) fn reserved(&self) -> (u64, u64) {
+        self.0.record.lock().memory
     }
 
     /// Everything that was reported.
