@@ -254,9 +254,21 @@ fn arrow(error: ArrowError) -> Error {
     }
 }
 
+/// What comes before the text of a store's error in others.
+const STORE_FAILED: &str = "Object Store error: ";
+
 fn parquet(error: parquet::errors::ParquetError) -> Error {
     match error {
         parquet::errors::ParquetError::External(inner) => external(inner),
+        // Where a footer could not be fetched, DataFusion leaves of the store's error the text.
+        parquet::errors::ParquetError::General(message) if message.contains(STORE_FAILED) => {
+            let (_, told) = message.split_once(STORE_FAILED).unwrap_or_default();
+            let told = told
+                .split_once(" error: ")
+                .filter(|(store, _)| store.starts_with("Generic"))
+                .map_or(told, |told| told.1);
+            Error::new(ErrorKind::Storage, told).about(Subject::File)
+        }
         other => Error::new(ErrorKind::Data, format!("cannot read Parquet data: {other}")).about(Subject::File),
     }
 }

@@ -61,3 +61,10 @@ fn a_message_is_no_file() {
     let error = Error::new(ErrorKind::Data, "x".repeat(1 << 20));
     assert!(error.message().len() <= 8 << 10 && error.message().ends_with('…'));
 }
+
+#[test]
+fn a_footer_that_the_store_does_not_give_is_the_stores_failure() {
+    let text = "Failed to fetch metadata for file a.parquet: Object Store error: Generic storage error: 's3://b/a' gave nothing";
+    let error = Error::from(DataFusionError::from(parquet::errors::ParquetError::General(text.into())));
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Storage, "'s3://b/a' gave nothing"));
+}
