@@ -108,9 +108,8 @@ struct Free<'a> {
 impl<'a> Free<'a> {
     fn of(mut budgets: Vec<&'a mut AvailableVcores>, binding: &Binding) -> Self {
         budgets.sort_by_key(|budget| Reverse(budget.vcores));
-        let reserved = |budget: &AvailableVcores| binding.reserved.get(&budget.executor_id).copied().unwrap_or(0);
         let workers = budgets.into_iter().map(|budget| {
-            let reserve = reserved(budget);
+            let reserve = binding.reserved.get(&budget.executor_id).copied().unwrap_or(0);
             (budget, reserve)
         });
         Self { workers: workers.collect(), held: binding.held, share: binding.share }

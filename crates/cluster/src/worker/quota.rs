@@ -1,7 +1,7 @@
 //! The quota of the work directory: Ballista's writers know none, so what they wrote is measured while tasks run, and when one has
 //! ended that may have passed it.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tidemill_engine::error::{Error, ErrorKind, Subject};
@@ -26,6 +26,7 @@ pub(super) fn watch(shared: &Arc<Shared>, membership: &Arc<Membership>) {
                 () = tokio::time::sleep(wait) => {}
                 () = over.cancelled() => return,
             }
+            let Some(membership) = membership.upgrade() else { return };
             let Some(taken) = enforce(&membership, quota).await else { return };
             wait = PERIOD.max(taken * SHARE);
         }
@@ -33,17 +34,16 @@ pub(super) fn watch(shared: &Arc<Shared>, membership: &Arc<Membership>) {
 }
 
 /// A task has written this much, before it was compressed.
-pub(super) async fn written(shared: &Shared, membership: &Arc<Membership>, bytes: u64) {
+pub(super) async fn written(shared: &Shared, membership: &Membership, bytes: u64) {
     let quota = shared.config.quota;
     if membership.folder.wrote(bytes) > quota.0 {
         // It took as long as it took.
-        let _ = enforce(&Arc::downgrade(membership), quota).await;
+        let _ = enforce(membership, quota).await;
     }
 }
 
 /// Measures once; how long it took, or `None` when there is nothing to measure any more.
-async fn enforce(membership: &Weak<Membership>, quota: ByteSize) -> Option<Duration> {
-    let membership = membership.upgrade()?;
+async fn enforce(membership: &Membership, quota: ByteSize) -> Option<Duration> {
     if membership.jobs.count() == 0 && membership.folder.used() == 0 {
         return Some(Duration::ZERO);
     }

@@ -118,10 +118,11 @@ impl Work {
         let so_far = |task: &TaskInfo| task.started_at.map_or(0.0, |started| seconds(now - started));
         let current = || query.tasks.iter().filter(|task| task.attempt == last);
         let is_running = |task: &&TaskInfo| task.state == TaskState::Running;
-        let measured = Mean::of(current().filter_map(duration));
+        let mut done = Mean::default();
+        current().filter_map(duration).for_each(|task| done.add(task));
         // As long as none has ended, what one costs is at least what they took so far.
         let at_least = Mean::of(current().filter(is_running).map(so_far)).unwrap_or(0.0);
-        let unmeasured = measured.unwrap_or_else(|| typical.unwrap_or(UNKNOWN_TASK_SECONDS).max(at_least));
+        let unmeasured = done.value().unwrap_or_else(|| typical.unwrap_or(UNKNOWN_TASK_SECONDS).max(at_least));
         let (mut left, mut tasks_left) = (0.0, 0);
         for stage in query.stages.iter().filter(|stage| stage.attempt == last && !stage.state.is_final()) {
             let tasks = || current().filter(|task| task.stage_id == stage.stage_id);
@@ -134,11 +135,9 @@ impl Work {
             tasks_left += running.len() as u64 + pending;
             left += running.iter().sum::<f64>() + each * pending as f64;
         }
-        let (mut spent, mut done) = (0.0, 0_u64);
-        current().filter_map(duration).for_each(|seconds| (spent, done) = (spent + seconds, done + 1));
         self.seconds += left;
-        self.query_seconds.add(spent + left);
-        self.query_tasks.add((done + tasks_left) as f64);
+        self.query_seconds.add(done.sum + left);
+        self.query_tasks.add((done.count + tasks_left) as f64);
     }
 
     /// Adds queries of which nothing is known yet but that they wait.

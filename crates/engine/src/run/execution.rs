@@ -71,13 +71,16 @@ impl Execution {
     pub(crate) fn start(&self, plan: &Arc<dyn ExecutionPlan>) -> Result<SendableRecordBatchStream> {
         let plan = prepare(Arc::clone(plan), self.context.runtime_env().as_ref())?;
         self.handle.meter().watch(&plan, Arc::clone(&self.pool));
-        Ok(execute_stream(plan, Arc::clone(&self.context))?)
+        self.execute(plan)
     }
 
     /// Starts a plan that tells nothing of the query's progress.
     pub(crate) fn begin(&self, plan: &Arc<dyn ExecutionPlan>) -> Result<SendableRecordBatchStream> {
-        let plan = prepare(Arc::clone(plan), self.context.runtime_env().as_ref())?;
-        Ok(execute_stream(plan, Arc::clone(&self.context))?)
+        self.execute(prepare(Arc::clone(plan), self.context.runtime_env().as_ref())?)
+    }
+
+    fn execute(&self, prepared: Arc<dyn ExecutionPlan>) -> Result<SendableRecordBatchStream> {
+        Ok(execute_stream(prepared, Arc::clone(&self.context))?)
     }
 
     /// The memory of the query.

@@ -159,12 +159,11 @@ impl Runners {
         let refused = |why: &str| Err(Refused::NotThere(why.to_owned()));
         let Some(runner) = self.remote() else { return refused("this server has no cluster") };
         let Some(portable) = &query.portable else { return refused("it has no plan that could be sent") };
-        let bytes = scan_bytes(&portable.plan);
-        if writes(query) && bytes == 0 {
+        if writes(query) && scan_bytes(&portable.plan) == 0 {
             return Err(Refused::Here("what it writes is not read from files"));
         }
         if settings.runner == RunnerChoice::Auto {
-            let threshold = settings.cluster_threshold;
+            let (bytes, threshold) = (scan_bytes(&portable.plan), settings.cluster_threshold);
             if bytes <= threshold {
                 let (bytes, threshold) = (ByteSize(bytes), ByteSize(threshold));
                 return Err(Refused::NotThere(format!(

@@ -1,11 +1,9 @@
 //! Places as users write them. Stores know only paths, and so do their errors, until they come through here.
 
 use std::fmt;
-use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
@@ -84,6 +82,7 @@ impl ObjectStore for PlacedStore {
         self.named(self.inner.put_multipart_opts(location, options).await)
     }
 
+    // Ranges come through here one by one.
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         let mut result = self.named(self.inner.get_opts(location, options).await)?;
         let (url, location) = (self.url.clone(), location.clone());
@@ -94,10 +93,6 @@ impl ObjectStore for PlacedStore {
             file @ GetResultPayload::File(..) => file,
         };
         Ok(result)
-    }
-
-    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.named(self.inner.get_ranges(location, ranges).await)
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
